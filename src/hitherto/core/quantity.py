@@ -1,0 +1,198 @@
+"""What can be asked of a model, and the one form in which it is answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that can be asked of a model.
+
+    Attributes:
+        name: as in code and in JSON.
+        meaning: one sentence, formula included.
+        unit: of the value, "" for pure numbers.
+        axes: names of the axes of the value, in order; none for a single number.
+    """
+
+    name: str
+    meaning: str
+    unit: str = ""
+    axes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """The answer to a quantity, predicted or measured.
+
+    Attributes:
+        quantity: what was asked.
+        value: a number, or an array with one axis for each of `quantity.axes`.
+        standard_error: of the value, in its unit and shape; 0 where the value is exact, None where there is none.
+        low, high: ends of the 95% interval, in the value's shape; None where no interval can be given.
+        axes: coordinates along each axis, for example {"lag": [0, 1, 2]}.
+        part: which part of the model, "" for all of it: "layer 0", "layer 1 backward".
+        cannot_tell: why the data do not decide the value; "" where they do. A value may still stand beside it.
+        statistics: numbers about the estimate (sequences, probes, censored, rank, ...), for reports and JSON.
+        assumptions: what must hold for the value to mean what the quantity says.
+        source: where the estimator comes from.
+    """
+
+    quantity: Quantity
+    value: float | Float[np.ndarray, "..."]
+    standard_error: float | Float[np.ndarray, "..."] | None = None
+    low: float | Float[np.ndarray, "..."] | None = None
+    high: float | Float[np.ndarray, "..."] | None = None
+    axes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    part: str = ""
+    cannot_tell: str = ""
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.value)
+        if tuple(self.axes) != self.quantity.axes or any(
+            len(c) != n for c, n in zip(self.axes.values(), shape, strict=False)
+        ):
+            raise ValueError(
+                f"{self.quantity.name} has axes {self.quantity.axes}; got a value of shape {shape} with coordinates "
+                f"{({k: len(v) for k, v in self.axes.items()})}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The estimate as plain JSON values; infinities and NaN become the strings "inf", "-inf" and "nan"."""
+        return {
+            "quantity": self.quantity.name,
+            "meaning": self.quantity.meaning,
+            "unit": self.quantity.unit,
+            "part": self.part,
+            "value": plain(self.value),
+            "standard_error": plain(self.standard_error),
+            "low": plain(self.low),
+            "high": plain(self.high),
+            "axes": {name: plain(c) for name, c in self.axes.items()},
+            "cannot_tell": self.cannot_tell,
+            "statistics": plain(dict(self.statistics)),
+            "assumptions": list(self.assumptions),
+            "source": self.source,
+        }
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: arrays as lists, non-finite floats as strings."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else str(float(value))
+    return value
+
+
+# Jacobian by lag: measures/lag_jacobian.py
+STATE_JACOBIAN_RMS = Quantity("state_jacobian_rms", "(E |dh[t]/dx[t-k]|_F^2)^(1/2)", "state per input", ("lag",))
+STATE_JACOBIAN_TYPICAL = Quantity(
+    "state_jacobian_typical", "exp E ln |dh[t]/dx[t-k]|_F", "state per input", ("lag",)
+)
+OUTPUT_JACOBIAN_RMS = Quantity("output_jacobian_rms", "(E |dy[t]/dx[t-k]|_F^2)^(1/2)", "output per input", ("lag",))
+OUTPUT_JACOBIAN_TYPICAL = Quantity(
+    "output_jacobian_typical", "exp E ln |dy[t]/dx[t-k]|_F", "output per input", ("lag",)
+)
+GRADIENT_HALF_LIFE = Quantity(
+    "gradient_half_life", "steps from the peak of state_jacobian_typical until it stays below half of it", "steps"
+)
+GRADIENT_HORIZON = Quantity(
+    "gradient_horizon", "lag from which state_jacobian_typical stays below 1% of its peak", "steps"
+)
+GRADIENT_GROWTH = Quantity(
+    "gradient_growth", "slope of ln state_jacobian_rms over the last half of the lags", "per step"
+)
+
+# Conditional Lyapunov spectrum: measures/lyapunov.py
+LYAPUNOV_SPECTRUM = Quantity(
+    "lyapunov_spectrum", "lim ln sigma_i(ds[t]/ds[0]) / t with the input fixed, largest first", "per step", ("index",)
+)
+KAPLAN_YORKE_DIMENSION = Quantity(
+    "kaplan_yorke_dimension", "j + (l_1 + ... + l_j) / |l_{j+1}|, j the last index with a sum that is not negative"
+)
+TIME_CONSTANTS = Quantity("time_constants", "-1 / l_i for the Lyapunov exponents l_i", "steps", ("index",))
+START_FORGOTTEN = Quantity(
+    "start_forgotten", "share of sequences on which two far starts end in the same state under the same input"
+)
+
+# Capacities: measures/capacity.py
+LINEAR_MEMORY = Quantity(
+    "linear_memory", "R^2 of the best affine readout of x[t-k] from the state, summed over channels", "", ("lag",)
+)
+LINEAR_MEMORY_CAPACITY = Quantity("linear_memory_capacity", "sum of linear_memory over lags; at most the state size")
+LINEAR_MEMORY_CAPACITY_NOISY = Quantity(
+    "linear_memory_capacity_noisy", "linear_memory_capacity when noise of 1e-6 of the mean state variance is added"
+)
+PROCESSING_CAPACITY = Quantity(
+    "processing_capacity",
+    "R^2 summed over products of Legendre polynomials of past inputs, by total degree",
+    "",
+    ("degree",),
+)
+PROCESSING_CAPACITY_FOUND = Quantity(
+    "processing_capacity_found", "the part of processing_capacity in terms that are significant", "", ("degree",)
+)
+LINEAR_SHARE = Quantity("linear_share", "degree-1 share of the processing capacity found up to degree 3")
+
+# Effective context: measures/context.py
+CONTEXT_REPLACED = Quantity(
+    "context_replaced",
+    "relative change of the output when all older than the last k inputs is replaced: (E|y-y'|^2 / E|y-y~|^2)^(1/2)",
+    "",
+    ("lag",),
+)
+CONTEXT_ZEROED = Quantity(
+    "context_zeroed", "the same with zeros for the old inputs: (E|y-y_0|^2 / tr Var y)^(1/2)", "", ("lag",)
+)
+CONTEXT_SHUFFLED = Quantity(
+    "context_shuffled", "the same with the old inputs in shuffled order: (E|y-y_s|^2 / 2 tr Var y)^(1/2)", "", ("lag",)
+)
+EFFECTIVE_CONTEXT = Quantity(
+    "effective_context", "lag from which context_replaced stays at or below 1% of the output's deviation", "steps"
+)
+
+# State use: measures/state_use.py
+PARTICIPATION_RATIO = Quantity("participation_ratio", "(tr C)^2 / tr C^2 of the state covariance C", "dimensions")
+CORRELATION_PARTICIPATION_RATIO = Quantity(
+    "correlation_participation_ratio", "the participation ratio of the state correlation matrix", "dimensions"
+)
+EFFECTIVE_DIMENSION = Quantity(
+    "effective_dimension", "exp of the entropy of the eigenvalue shares of C", "dimensions"
+)
+COMPONENTS_99 = Quantity("components_99", "principal components that hold 99% of the variance", "components")
+STATE_SPECTRUM = Quantity("state_spectrum", "eigenvalues of C as shares of its trace", "", ("component",))
+IDLE_UNITS = Quantity("idle_units", "units whose deviation is below 1% of the layer's rms deviation", "units")
+STUCK_UNITS = Quantity("stuck_units", "units saturated on one side more than 95% of the time", "units")
+SWITCHING_UNITS = Quantity("switching_units", "units saturated more than 95% of the time, on both sides", "units")
+DEAD_UNITS = Quantity("dead_units", "ReLU units never above zero", "units")
+GATE_TIMES = Quantity("gate_times", "-1 / E ln f, the hold time of each unit's forget or update gate", "steps", ("unit",))
+GATE_TIME_QUANTILES = Quantity("gate_time_quantiles", "quantiles of gate_times over units", "steps", ("quantile",))
+
+# Spectral facts of the weights: measures/weight_spectrum.py
+SPECTRAL_RADIUS = Quantity("spectral_radius", "largest modulus of an eigenvalue of weight_hh")
+LARGEST_SINGULAR_VALUE = Quantity("largest_singular_value", "largest singular value of weight_hh")
+NUMERICAL_ABSCISSA = Quantity("numerical_abscissa", "largest eigenvalue of (W + W^T) / 2")
+HENRICI_DEPARTURE = Quantity(
+    "henrici_departure", "(|W|_F^2 - sum |eigenvalue|^2)^(1/2) / |W|_F: 0 for normal, 1 for nilpotent matrices"
+)
+TRANSIENT_PEAK = Quantity("transient_peak", "max over k of the spectral norm of W^k")
+KREISS_BOUND = Quantity("kreiss_bound", "lower bound on a grid of the Kreiss constant sup (|z|-1) |(zI-W)^-1|, |z| > 1")
+CONTRACTION_BOUND = Quantity(
+    "contraction_bound", "smallest proven bound on the state map's Lipschitz constant in some norm; below 1 it forgets"
+)
+
+QUANTITIES: tuple[Quantity, ...] = tuple(v for v in globals().values() if isinstance(v, Quantity))
