@@ -95,7 +95,7 @@ class Model(eqx.Module):
     def dtype(self) -> np.dtype:
         """The widest precision among the weights."""
         leaves = jax.tree.leaves(self.weights)
-        return np.result_type(*leaves) if leaves else np.dtype(np.float32)
+        return np.result_type(*(leaf.dtype for leaf in leaves)) if leaves else np.dtype(np.float32)
 
     def astype(self, dtype: Any) -> "Model":
         """The same model with every weight in `dtype`, as NumPy arrays."""
