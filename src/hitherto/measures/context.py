@@ -1,0 +1,217 @@
+"""Effective context: how much the output changes when everything older than k steps is replaced."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from hitherto.core.model import precision
+from hitherto.core.quantity import (
+    CONTEXT_REPLACED,
+    CONTEXT_SHUFFLED,
+    CONTEXT_ZEROED,
+    EFFECTIVE_CONTEXT,
+    Estimate,
+    Quantity,
+)
+from hitherto.measures import _statistics as st
+from hitherto.measures.trajectory import Trajectory
+
+SWAP_POINTS = 8
+LEVEL = 0.01
+FEWEST_EFFECTIVE_UNITS = 15
+SOURCE = "our derivation (states swapped between sequences)"
+
+Squares = Float[np.ndarray, "unit lag"]
+Past = Callable[[int], tuple[PyTree, Array]]  # swap point -> states and outputs that another past leads to
+
+
+def context(trajectory: Trajectory, *, max_lag: int | None = None, seed: int = 0, part: str = "") -> tuple[Estimate, ...]:
+    """Relative change (E|y - y'|^2 / E|y - y~|^2)^(1/2) of the output when inputs older than lags 0..k-1 change.
+
+    y' shares the last k inputs with y, y~ shares none. For independent inputs the square is 1 - the best R^2 of any
+    predictor of y from its last k inputs: between 0 and 1, 1 at k = 0, never rising. States are swapped between
+    partner sequences and both go on with the same inputs; what is left of the difference after k steps is a sample
+    for lag k. The old inputs are also replaced by zeros, which may exceed 1, and by themselves in shuffled order.
+
+    Args:
+        max_lag: largest k; by default so that 8 swap points fit, doubled while the change is above 1%.
+        seed: of the shuffling.
+    Returns:
+        The three curves and the effective context: the k from which the first stays at or below 1%.
+    Raises:
+        ValueError: with fewer than 2 sequences, or outputs that do not vary.
+
+    Cost: about four forward passes. Pairs of sequences are the unit of error.
+    Does not tell: which old inputs matter, only how old; a small change of an output that hardly varies is 1% of
+    something tiny. With dependent inputs the seam itself is unlike the data and the curve may exceed 1.
+    Source: our derivation.
+    """
+    _refuse(trajectory)
+    lags = max_lag or max(1, trajectory.steps // (SWAP_POINTS + 1) - 1)
+    lags = min(lags, trajectory.steps - 2)
+    changed, unrelated = _swapped(trajectory, lags)
+    while max_lag is None and lags < trajectory.steps - 2 and _ever_above(changed, unrelated):
+        lags = min(2 * lags, trajectory.steps - 2)
+        changed, unrelated = _swapped(trajectory, lags)
+    replaced = _curve(CONTEXT_REPLACED, changed, unrelated, trajectory, part)
+    variance = 2 * trajectory.outputs.var((0, 1)).sum() * np.ones(trajectory.sequences)
+    zeroed = _curve(CONTEXT_ZEROED, _zeroed(trajectory, lags), variance / 2, trajectory, part)
+    shuffled = _curve(CONTEXT_SHUFFLED, _shuffled(trajectory, lags, seed), variance, trajectory, part)
+    return replaced, zeroed, shuffled, _effective(replaced, changed, unrelated, part)
+
+
+def _refuse(trajectory: Trajectory) -> None:
+    if trajectory.sequences < 2:
+        raise ValueError("effective context swaps states between sequences and needs at least 2, got 1")
+    if trajectory.steps < 4:
+        raise ValueError(f"effective context needs at least 4 steps after the burn-in, got {trajectory.steps}")
+    if trajectory.outputs.std((0, 1)).max() == 0:
+        raise ValueError("the output does not depend on the input: it never varies, so no change of it has a scale")
+
+
+def _swap_points(trajectory: Trajectory, lags: int) -> range:
+    """Steps after which the past is replaced, lags + 1 apart, the last run ending with the data."""
+    last = trajectory.steps - lags
+    return range(last - (last - 1) // (lags + 1) * (lags + 1), last + 1, lags + 1)
+
+
+def _changes(trajectory: Trajectory, lags: int, past: Past) -> Float[np.ndarray, "sequence lag"]:
+    """Mean over swap points of |y - y'|^2 at lags 0..lags after the past was replaced."""
+    arch, weights = trajectory.model.architecture, trajectory.model.weights
+    total, points = np.zeros((trajectory.sequences, lags + 1)), _swap_points(trajectory, lags)
+    with precision(trajectory.outputs.dtype):
+        for point in points:
+            states, outputs = past(point)
+            _, after = _run(arch, weights, states, trajectory.driving[:, point : point + lags])
+            other = np.concatenate([np.asarray(outputs)[:, None], np.asarray(after)], 1)
+            total += ((trajectory.outputs[:, point - 1 : point + lags] - other) ** 2).sum(-1)
+    return total / len(points)
+
+
+def _swapped(trajectory: Trajectory, lags: int) -> tuple[Squares, Float[np.ndarray, " pair"]]:
+    """Per pair: squared change at each lag, and the squared distance of unrelated outputs at the same steps."""
+    even = trajectory.first(trajectory.sequences // 2 * 2)
+    partner = np.arange(even.sequences) ^ 1
+
+    def past(point: int) -> tuple[PyTree, Array]:
+        return jax.tree.map(lambda s: s[partner, point], even.states), even.outputs[partner, point - 1]
+
+    changed = _changes(even, lags, past).reshape(-1, 2, lags + 1).mean(1)
+    unrelated = ((even.outputs - even.outputs[partner]) ** 2).sum(-1).mean(1)[::2]
+    return changed, unrelated
+
+
+def _zeroed(trajectory: Trajectory, lags: int) -> Squares:
+    """Squared change when the old inputs are zeros, as many as the burn-in had steps."""
+    arch, weights = trajectory.model.architecture, trajectory.model.weights
+    silence = np.zeros((1, max(trajectory.lead, lags, 1), trajectory.inputs.shape[-1]), trajectory.inputs.dtype)
+    with precision(trajectory.outputs.dtype):
+        start = jax.tree.map(lambda s: np.asarray(s)[None], arch.start(weights))
+        states, outputs = _run(arch, weights, start, silence)
+    count = trajectory.sequences
+    end = jax.tree.map(lambda s: np.repeat(np.asarray(s)[:, -1], count, 0), states)
+    return _changes(trajectory, lags, lambda point: (end, np.repeat(np.asarray(outputs)[:, -1], count, 0)))
+
+
+def _shuffled(trajectory: Trajectory, lags: int, seed: int) -> Squares:
+    """Squared change when the lags + 1 inputs before the swap are put in random order."""
+    arch, weights = trajectory.model.architecture, trajectory.model.weights
+    rng = np.random.default_rng([seed, 4])
+
+    def past(point: int) -> tuple[PyTree, Array]:
+        first = max(0, point - lags - 1)
+        order = rng.permuted(np.tile(np.arange(first, point), (trajectory.sequences, 1)), axis=1)
+        x = np.take_along_axis(trajectory.driving, order[..., None], 1)
+        states, outputs = _run(arch, weights, jax.tree.map(lambda s: s[:, first], trajectory.states), x)
+        return jax.tree.map(lambda s: s[:, -1], states), outputs[:, -1]
+
+    return _changes(trajectory, lags, past)
+
+
+@partial(jax.jit, static_argnums=0)
+def _run(architecture, weights: PyTree, starts: PyTree, x: Array) -> tuple[PyTree, Array]:
+    return jax.vmap(lambda s, u: architecture.run(weights, s, u))(starts, x)
+
+
+def _log_ratio(changed: Squares, unit: Float[np.ndarray, " unit"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """ln of the ratio of means, its jackknife error, and the effective number of units, lag by lag."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.log(changed.mean(0) / unit.mean())
+        without = np.log(st.leave_one_out(changed) / st.leave_one_out(unit)[:, None])
+        error = np.where(np.isfinite(value), st.jackknife_error(without), 0.0)
+    return value, error, st.effective_sequences(changed)
+
+
+def _curve(
+    quantity: Quantity, changed: Squares, unit: Float[np.ndarray, " unit"], trajectory: Trajectory, part: str
+) -> Estimate:
+    value, error, enough = _log_ratio(changed, unit)
+    count, lags = changed.shape
+    fields = st.log_interval(value / 2, error / 2, count)
+    heavy = (enough < FEWEST_EFFECTIVE_UNITS) & np.isfinite(value)
+    if "low" in fields:
+        fields["low"] = np.where(heavy, np.nan, fields["low"])
+        fields["high"] = np.where(heavy, np.nan, fields["high"])
+    reason = st.TOO_FEW if count < st.FEWEST_SEQUENCES else ""
+    if not reason and heavy.any():
+        reason = f"from lag {int(np.argmax(heavy))} on fewer than {FEWEST_EFFECTIVE_UNITS} units carry the mean"
+    size = np.sqrt((trajectory.outputs**2).sum(-1).mean())
+    scale = np.sqrt(max(unit.mean(), np.finfo(float).tiny))
+    return Estimate(
+        quantity,
+        **fields,
+        axes={"lag": np.arange(lags)},
+        part=part,
+        cannot_tell=reason,
+        statistics=dict(
+            units=count,
+            swap_points=len(_swap_points(trajectory, lags - 1)),
+            effective_units=enough,
+            resolution=np.finfo(trajectory.outputs.dtype).eps * size * np.sqrt(trajectory.steps) / scale,
+        ),
+        assumptions=() if trajectory.white else ("inputs are dependent: the seam is unlike the data",),
+        source=SOURCE,
+    )
+
+
+def _steps(log_squares: Float[np.ndarray, " lag"]) -> float:
+    at = st.crossing(log_squares, 2 * np.log(LEVEL) + 1e-12)
+    return np.inf if at is None else at
+
+
+def _effective(curve: Estimate, changed: Squares, unit: Float[np.ndarray, " unit"], part: str) -> Estimate:
+    """Lag from which the change stays at or below 1%, on the log curve, with a jackknife over pairs."""
+    ceiling = changed.shape[1] - 1
+    about = dict(units=len(changed), ceiling=ceiling, level=LEVEL)
+    with np.errstate(divide="ignore"):
+        value = _steps(np.log(changed.mean(0) / unit.mean()))
+        logs = np.log(st.leave_one_out(changed) / st.leave_one_out(unit)[:, None])
+    fields = dict(part=part, source=SOURCE, assumptions=curve.assumptions)
+    if not np.isfinite(value):
+        left = float(np.asarray(curve.value)[-1])
+        reason = f"replacing all older than {ceiling} steps still changes the output by {left:.2g} of its deviation"
+        about |= dict(censored=True, left=left)
+        return Estimate(EFFECTIVE_CONTEXT, float(ceiling), cannot_tell=reason, statistics=about, **fields)
+    without = np.array([_steps(log) for log in logs])
+    about |= dict(censored=False, steps=int(np.ceil(value - 1e-9)), certain=_certain(curve))
+    decided = np.isfinite(without).all() and len(changed) >= st.FEWEST_SEQUENCES
+    reason = "" if decided else st.TOO_FEW if len(changed) < st.FEWEST_SEQUENCES else "some pairs never reach 1%"
+    bars = st.interval(value, float(st.jackknife_error(without)), len(changed)) if decided else {}
+    return Estimate(EFFECTIVE_CONTEXT, value, **bars, cannot_tell=reason, statistics=about, **fields)
+
+
+def _certain(curve: Estimate) -> int | None:
+    """Smallest k from which the upper end of the interval stays at or below 1%; None if there is none."""
+    if curve.high is None:
+        return None
+    exact = np.asarray(curve.value) == 0
+    above = np.flatnonzero(~((np.asarray(curve.high) <= LEVEL) | exact))
+    last = int(above[-1]) + 1 if len(above) else 0
+    return last if last < len(exact) else None
+
+
+def _ever_above(changed: Squares, unit: Float[np.ndarray, " unit"]) -> bool:
+    return bool(changed.mean(0)[-1] > LEVEL**2 * unit.mean())
