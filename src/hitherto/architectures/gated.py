@@ -70,28 +70,41 @@ class LSTM(Recurrence):
             initial(weights, "initial_h", self.visible_size), initial(weights, "initial_c", self.width)
         )
 
-    def gates(self, weights: Weights, state: HiddenAndCell, x: Float[Array, " input"]) -> dict[str, Array]:
-        """Pre-activations of `input`, `forget`, `candidate` and `output` (the last before its peephole)."""
-        a = affine(weights, "ih", x) + affine(weights, "hh", state.h)
-        i, f, g, o = jnp.split(a, 4)
+    @property
+    def nonlinearities(self) -> dict[str, str]:
+        """Activation of each gate, by gate."""
+        gates = dict.fromkeys(("input", "forget", "output"), self.gate_activation)
+        return gates | {"candidate": self.activation}
+
+    def preactivations(
+        self, weights: Weights, state: HiddenAndCell, x: Float[Array, " input"]
+    ) -> dict[str, Float[Array, " width"]]:
+        """What enters the activation of each gate: input, forget, candidate, output."""
+        i, f, g, o = jnp.split(affine(weights, "ih", x) + affine(weights, "hh", state.h), 4)
         if self.peephole:
             i, f = i + weights["peepholes"][0] * state.c, f + weights["peepholes"][1] * state.c
-        return dict(input=limited(i, self.clip), forget=limited(f, self.clip), candidate=limited(g, self.clip), output=o)
+        before = dict(input=limited(i, self.clip), forget=limited(f, self.clip), candidate=limited(g, self.clip))
+        if self.peephole:  # the output gate sees the new cell
+            o = o + weights["peepholes"][2] * self._cell(before, state.c)
+        return before | dict(output=limited(o, self.clip))
+
+    def _cell(self, before: dict[str, Array], c: Array) -> Array:
+        gate = activation(self.gate_activation)
+        i = gate(before["input"])
+        f = 1 - i if self.coupled else gate(before["forget"])
+        return f * c + i * activation(self.activation)(before["candidate"])
 
     def log_forget(self, weights: Weights, state: HiddenAndCell, x: Float[Array, " input"]) -> Float[Array, " width"]:
         """ln of the factor that multiplies the old cell; from the pre-activation, so it never rounds to ln 1."""
-        gates = self.gates(weights, state, x)
+        before = self.preactivations(weights, state, x)
         if self.coupled:
-            return _log_gate(self.gate_activation, gates["input"], flip=True)
-        return _log_gate(self.gate_activation, gates["forget"])
+            return _log_gate(self.gate_activation, before["input"], flip=True)
+        return _log_gate(self.gate_activation, before["forget"])
 
     def step(self, weights: Weights, state: HiddenAndCell, x: Float[Array, " input"]) -> tuple[HiddenAndCell, Array]:
-        gate, a = activation(self.gate_activation), self.gates(weights, state, x)
-        i = gate(a["input"])
-        f = 1 - i if self.coupled else gate(a["forget"])
-        c = f * state.c + i * activation(self.activation)(a["candidate"])
-        o = a["output"] + weights["peepholes"][2] * c if self.peephole else a["output"]
-        h = gate(limited(o, self.clip)) * activation(self.cell_activation)(c)
+        before = self.preactivations(weights, state, x)
+        c = self._cell(before, state.c)
+        h = activation(self.gate_activation)(before["output"]) * activation(self.cell_activation)(c)
         h = weights["weight_hr"] @ h if self.projection is not None else h
         return HiddenAndCell(h, c), read_out(weights, h)
 
@@ -131,8 +144,15 @@ class GRU(Recurrence):
     def start(self, weights: Weights) -> Hidden:
         return Hidden(initial(weights, "initial_h", self.width))
 
-    def gates(self, weights: Weights, state: Hidden, x: Float[Array, " input"]) -> dict[str, Array]:
-        """Pre-activations of `reset`, `update` and `candidate`."""
+    @property
+    def nonlinearities(self) -> dict[str, str]:
+        """Activation of each gate, by gate."""
+        return {"reset": self.gate_activation, "update": self.gate_activation, "candidate": self.activation}
+
+    def preactivations(
+        self, weights: Weights, state: Hidden, x: Float[Array, " input"]
+    ) -> dict[str, Float[Array, " width"]]:
+        """What enters the activation of each gate: reset, update, candidate."""
         n = self.width
         below = affine(weights, "ih", x)
         gate_rows = {k: w[: 2 * n] for k, w in weights.items() if k in ("weight_hh", "bias_hh")}
@@ -147,10 +167,10 @@ class GRU(Recurrence):
 
     def log_forget(self, weights: Weights, state: Hidden, x: Float[Array, " input"]) -> Float[Array, " width"]:
         """ln z, the factor that multiplies the old state; from the pre-activation, so it never rounds to ln 1."""
-        return _log_gate(self.gate_activation, self.gates(weights, state, x)["update"])
+        return _log_gate(self.gate_activation, self.preactivations(weights, state, x)["update"])
 
     def step(self, weights: Weights, state: Hidden, x: Float[Array, " input"]) -> tuple[Hidden, Array]:
-        a = self.gates(weights, state, x)
+        a = self.preactivations(weights, state, x)
         z = activation(self.gate_activation)(a["update"])
         h = (1 - z) * activation(self.activation)(a["candidate"]) + z * state.h
         return Hidden(h), read_out(weights, h)

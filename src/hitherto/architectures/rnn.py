@@ -43,9 +43,19 @@ class RNN(Recurrence):
     def start(self, weights: Weights) -> Hidden:
         return Hidden(initial(weights, "initial_h", self.width))
 
+    @property
+    def nonlinearities(self) -> dict[str, str]:
+        """Activation by gate; the hidden vector is the only one."""
+        return {"hidden": self.activation}
+
+    def preactivations(
+        self, weights: Weights, state: Hidden, x: Float[Array, " input"]
+    ) -> dict[str, Float[Array, " width"]]:
+        """What enters the activation."""
+        return {"hidden": limited(affine(weights, "ih", x) + affine(weights, "hh", state.h), self.clip)}
+
     def step(self, weights: Weights, state: Hidden, x: Float[Array, " input"]) -> tuple[Hidden, Array]:
-        a = affine(weights, "ih", x) + affine(weights, "hh", state.h)
-        h = activation(self.activation)(limited(a, self.clip))
+        h = activation(self.activation)(self.preactivations(weights, state, x)["hidden"])
         return Hidden(h), read_out(weights, h)
 
 

@@ -1,0 +1,229 @@
+"""State use: how many directions and units of the state really move, and how long the gates hold."""
+
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, PyTree
+
+from hitherto.architectures.activations import activation
+from hitherto.core.model import precision
+from hitherto.core.quantity import (
+    COMPONENTS_99,
+    CORRELATION_PARTICIPATION_RATIO,
+    DEAD_UNITS,
+    EFFECTIVE_DIMENSION,
+    GATE_TIME_QUANTILES,
+    GATE_TIMES,
+    IDLE_UNITS,
+    PARTICIPATION_RATIO,
+    STATE_SPECTRUM,
+    STUCK_UNITS,
+    SWITCHING_UNITS,
+    Estimate,
+    Quantity,
+)
+from hitherto.measures import _statistics as st
+from hitherto.measures.trajectory import Trajectory, layers_of
+
+CONSTANT_VARIANCE, IDLE_SHARE = 1e-12, 0.01
+FLAT_SLOPE, MOSTLY = 0.1, 0.95
+QUANTILES = (0.1, 0.5, 0.9)
+SOURCE = "classical; the correction by independent pairs is our derivation"
+
+Series = Float[np.ndarray, "sequence time unit"]
+
+
+def state_use(trajectory: Trajectory, *, part: str = "") -> tuple[Estimate, ...]:
+    """Dimensions, idle, stuck, switching and dead units, and gate hold times, layer by layer.
+
+    Returns:
+        For h and c of each layer: participation ratio (bias removed by products of different sequences only), that
+        of the correlation matrix, effective dimension, components for 99%, eigenvalue shares, idle units. For each
+        gate: stuck and switching units; dead units of a simple ReLU layer; hold times of forget and update gates.
+
+    Cost: one pass over the stored states and one eigendecomposition a part.
+    Assumes that the run is stationary after the burn-in.
+    Does not tell: what moves, only how many directions do; the participation ratio is ruled by a few loud units;
+    gates tell the direct path only, recurrent weights lengthen or shorten it (compare with the Lyapunov exponents).
+    """
+    found: list[Estimate] = []
+    for layer, run in layers_of(trajectory):
+        name = " ".join(filter(None, (part, layer)))
+        for state_part, series in _parts(run.after):
+            found += dimensions(series, part=" ".join(filter(None, (name, state_part))))
+        if hasattr(run.model.architecture, "preactivations"):
+            found += _units(run, name)
+        if hasattr(run.model.architecture, "log_forget"):
+            found += _gate_times(run, name)
+    return tuple(found)
+
+
+def dimensions(series: Series, part: str = "") -> tuple[Estimate, ...]:
+    """The dimension estimates of one state part, from its values over time."""
+    moving = series.var((0, 1)) > CONSTANT_VARIANCE
+    idle = _count(IDLE_UNITS, series, _idle, part)
+    if not moving.any():
+        return (Estimate(PARTICIPATION_RATIO, 0.0, part=part, cannot_tell="the state never moves"), idle)
+    centred = (series - series.mean((0, 1)))[..., moving]
+    correlations = centred / centred.std((0, 1))
+    shares = _shares(centred)
+    entropy = float(np.exp(-(shares[shares > 0] * np.log(shares[shares > 0])).sum()))
+    components = int(np.searchsorted(np.cumsum(shares), 0.99 - 1e-12) + 1)
+    about = dict(sequences=len(series), units=series.shape[-1], constant=int((~moving).sum()))
+    fields = dict(part=part, statistics=about, source=SOURCE)
+    return (
+        _participation(PARTICIPATION_RATIO, centred, part, series.shape[-1]),
+        _participation(CORRELATION_PARTICIPATION_RATIO, correlations, part, series.shape[-1]),
+        Estimate(EFFECTIVE_DIMENSION, entropy, **fields),
+        Estimate(COMPONENTS_99, float(components), **fields),
+        Estimate(STATE_SPECTRUM, shares, axes={"component": np.arange(1, len(shares) + 1)}, **fields),
+        idle,
+    )
+
+
+def participation_ratio(covariances: Float[np.ndarray, "sequence unit unit"]) -> float:
+    """(tr C)^2 / tr C^2 from the covariances of independent sequences about their common mean.
+
+    Only products of different sequences enter, sum_{i != j} tr C_i tr C_j / sum_{i != j} tr C_i C_j, which removes
+    the bias of a finite sample; one sequence alone gives the plain ratio.
+    """
+    traces = np.trace(covariances, axis1=1, axis2=2)
+    total = covariances.sum(0)
+    above, below = traces.sum() ** 2, (total**2).sum()
+    if len(covariances) > 1:
+        above -= (traces**2).sum()
+        below -= (covariances**2).sum()
+    return float(above / below)
+
+
+def _participation(quantity: Quantity, centred: Series, part: str, units: int) -> Estimate:
+    covariances = np.einsum("bti,btj->bij", centred, centred, optimize=True) / centred.shape[1]
+    count = len(covariances)
+    value = participation_ratio(covariances)
+    # The sums over i != j without one sequence follow from the full ones.
+    traces, squares = np.trace(covariances, axis1=1, axis2=2), (covariances**2).sum((1, 2))
+    total = covariances.sum(0)
+    cross = np.einsum("bij,ij->b", covariances, total)
+    above = (traces.sum() - traces) ** 2 - ((traces**2).sum() - traces**2)
+    below = ((total**2).sum() - 2 * cross + squares) - (squares.sum() - squares)
+    without = above / below if count > 2 else np.array([])
+    # 1/PR of the plain estimate is 1/PR + 1/samples: how many independent samples the plain one acts on.
+    plain = float(traces.sum() ** 2 / (total**2).sum())
+    gap = 1 / plain - 1 / value
+    samples = 1 / gap if gap > 0 else np.inf
+    reason = st.TOO_FEW if count < st.FEWEST_SEQUENCES else ""
+    if not reason and value > samples / 5:
+        reason = f"{samples:.0f} effective samples are too few for a dimension of {value:.0f}"
+    bars = st.interval(value, float(st.jackknife_error(without)), count) if count > 2 else {}
+    about = dict(sequences=count, units=units, plain=plain, effective_samples=samples)
+    return Estimate(quantity, value, **bars, part=part, cannot_tell=reason, statistics=about, source=SOURCE)
+
+
+def _shares(centred: Series) -> Float[np.ndarray, " component"]:
+    rows = centred.reshape(-1, centred.shape[-1])
+    values = np.linalg.eigvalsh(rows.T @ rows)[::-1].clip(0)
+    return values / values.sum()
+
+
+def _parts(states: PyTree) -> Iterator[tuple[str, Series]]:
+    """The named parts of one layer's state: h alone goes without a name."""
+    leaves = jax.tree_util.tree_leaves_with_path(states)
+    for path, leaf in leaves:
+        name = getattr(path[-1], "name", "") if path and len(leaves) > 1 else ""
+        yield name or (jax.tree_util.keystr(path) if len(leaves) > 1 else ""), leaf.reshape(*leaf.shape[:2], -1)
+
+
+def _idle(series: Series) -> Float[np.ndarray, " unit"]:
+    deviation = series.std((0, 1))
+    return deviation < IDLE_SHARE * np.sqrt((deviation**2).mean())
+
+
+def _count(quantity: Quantity, series: Series, which: Callable[[Series], np.ndarray], part: str) -> Estimate:
+    """A number of units, with a jackknife over sequences."""
+    chosen = which(series)
+    count = len(series)
+    without = np.array([which(np.delete(series, i, 0)).sum() for i in range(count)]) if count > 1 else np.array([])
+    bars = st.interval(float(chosen.sum()), float(st.jackknife_error(without)), count)
+    if "low" in bars:
+        bars |= dict(low=max(0.0, float(bars["low"])), high=min(float(len(chosen)), float(bars["high"])))
+    about = dict(sequences=count, units=len(chosen), which=np.flatnonzero(chosen).tolist())
+    reason = st.TOO_FEW if count < st.FEWEST_SEQUENCES else ""
+    return Estimate(quantity, float(chosen.sum()), **bars, part=part, cannot_tell=reason, statistics=about, source=SOURCE)
+
+
+def _over_run(run: Trajectory, ask: Callable) -> PyTree:
+    """`ask(weights, state before, x)` at every step of every sequence."""
+    with precision(run.outputs.dtype):
+        each = jax.jit(jax.vmap(jax.vmap(lambda s, x: ask(run.model.weights, s, x))))
+        return jax.tree.map(np.asarray, each(run.before, run.driving))
+
+
+def _units(run: Trajectory, part: str) -> list[Estimate]:
+    layer = run.model.architecture
+    found = []
+    for gate, a in _over_run(run, layer.preactivations).items():
+        if layer.nonlinearities[gate] == "linear":
+            continue
+        act = activation(layer.nonlinearities[gate])
+        with precision(a.dtype):
+            flat = np.asarray(jax.jit(jax.vmap(jax.grad(lambda v, act=act: act(v))))(jnp.ravel(a))).reshape(a.shape)
+        saturated = np.abs(flat) < FLAT_SLOPE
+        name = " ".join(filter(None, (part, "" if gate == "hidden" else f"{gate} gate")))
+        sides = np.stack([saturated & (a < 0), saturated & (a >= 0)], -1).mean(1)  # (sequence, unit, side)
+        found += [_stuck(STUCK_UNITS, sides, name, False), _stuck(SWITCHING_UNITS, sides, name, True)]
+        if layer.nonlinearities[gate] == "relu":
+            found.append(_dead(a, name))
+    return found
+
+
+def _stuck(quantity: Quantity, sides: Float[np.ndarray, "sequence unit side"], part: str, both: bool) -> Estimate:
+    """Units saturated more than 95% of the time, on one side or on both, where the interval over sequences agrees."""
+
+    def which(shares: np.ndarray) -> np.ndarray:
+        mean, error = st.mean_and_error(shares.sum(-1))
+        certain = mean - (st.student(len(shares)) * error if len(shares) > 1 else 0.0) > MOSTLY
+        one_side = shares.mean(0).max(-1) > MOSTLY
+        return certain & (~one_side if both else one_side)
+
+    return _count(quantity, sides, which, part)
+
+
+def _dead(a: Series, part: str) -> Estimate:
+    dead = (a <= 0).all((0, 1))
+    samples = a.shape[0] * a.shape[1]
+    return Estimate(
+        DEAD_UNITS,
+        float(dead.sum()),
+        part=part,
+        statistics=dict(units=len(dead), which=np.flatnonzero(dead).tolist(), rate_below=3 / samples),
+        assumptions=(f"a unit silent in {samples} steps fires in fewer than {3 / samples:.2g} of them",),
+        source="our settings",
+    )
+
+
+def _gate_times(run: Trajectory, part: str) -> list[Estimate]:
+    """-1 / E ln f for each unit: the product of k forget gates is exp(k E ln f)."""
+    means = _over_run(run, run.model.architecture.log_forget).mean(1)  # (sequence, unit)
+    count, units = means.shape
+    mean, error = st.mean_and_error(means)
+    times = gate_time(mean)
+    bars = st.interval(mean, error, count)
+    ends = {k: gate_time(np.minimum(bars[k], -0.0)) for k in ("low", "high") if k in bars}
+    about = dict(sequences=count, units=units, steps=run.steps, longer_than_data=int((times > run.steps).sum()))
+    reason = st.TOO_FEW if count < st.FEWEST_SEQUENCES else ""
+    fields = dict(part=part, cannot_tell=reason, statistics=about, source="our derivation")
+    each = Estimate(
+        GATE_TIMES, times, standard_error=times**2 * np.nan_to_num(error), **ends, axes={"unit": np.arange(units)}, **fields
+    )
+    levels = np.quantile(times, QUANTILES)
+    without = np.array([np.quantile(gate_time(m), QUANTILES) for m in st.leave_one_out(means)]) if count > 1 else means
+    bars = st.interval(levels, st.jackknife_error(without), count)
+    return [each, Estimate(GATE_TIME_QUANTILES, levels, **bars, axes={"quantile": np.array(QUANTILES)}, **fields)]
+
+
+def gate_time(mean_log_gate: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
+    """tau = -1 / E ln f in steps; infinite where the gate never lets go, 0 where it is always shut."""
+    with np.errstate(divide="ignore"):
+        return np.where(mean_log_gate < 0, -1 / np.minimum(mean_log_gate, -np.finfo(float).tiny), np.inf)

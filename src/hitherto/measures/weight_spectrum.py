@@ -1,0 +1,242 @@
+"""Spectral facts of the recurrent weights: what they prove, and what they only describe."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import minimize
+
+from hitherto.architectures.activations import activation
+from hitherto.architectures.gated import GRU, LSTM
+from hitherto.architectures.rnn import RNN
+from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
+from hitherto.core.model import Model
+from hitherto.core.quantity import (
+    CONTRACTION_BOUND,
+    HENRICI_DEPARTURE,
+    KREISS_BOUND,
+    LARGEST_SINGULAR_VALUE,
+    NUMERICAL_ABSCISSA,
+    SPECTRAL_RADIUS,
+    TRANSIENT_PEAK,
+    Estimate,
+)
+
+LONGEST_POWER, GROWTH_HORIZON = 10_000, 100
+LARGEST_LOG_SCALE = 100.0
+MOST_UNITS_FOR_KREISS = 64
+SOURCE = "linear algebra of the weights"
+
+Matrix = Float[np.ndarray, "unit unit"]
+
+
+def weight_spectrum(
+    model: Model, *, input_bound: Float[np.ndarray, " input"] | None = None, part: str = ""
+) -> tuple[Estimate, ...]:
+    """Facts of weight_hh for each layer, and for each gate block of LSTM and GRU layers; exact but for rounding.
+
+    Args:
+        input_bound: largest |x| of each channel, which the contraction bounds of gated cells need; 0 inputs only if
+            not given. For layers above the first |h| <= 1 is used.
+    Returns:
+        By block: spectral radius, largest singular value, numerical abscissa, Henrici departure, transient peak, up
+        to 64 units a bound on the Kreiss constant; by layer a contraction bound where one can be proven.
+
+    Cost: O(n^3) a block. Assumes nothing. Does not tell anything of inputs, depth or readout: a nilpotent W has
+    radius 0 and holds n steps perfectly; a single radius of an LSTM block decides nothing.
+    """
+    found: list[Estimate] = []
+    bound = np.zeros(model.architecture.input_size) if input_bound is None else np.asarray(input_bound, float)
+    for name, layer, weights in _layers(model):
+        title = " ".join(filter(None, (part, name)))
+        w = {k: np.asarray(v, float) for k, v in weights.items()}
+        for block, matrix in _blocks(layer, w):
+            found += matrix_facts(matrix, " ".join(filter(None, (title, block))))
+        bound = bound if len(bound) == layer.input_size else np.ones(layer.input_size)
+        found += _contraction(layer, w, bound, title)
+        bound = np.ones(layer.output_size)
+    return tuple(found)
+
+
+def matrix_facts(w: Matrix, part: str = "") -> tuple[Estimate, ...]:
+    """The facts of one square matrix."""
+    facts = {
+        SPECTRAL_RADIUS: spectral_radius(w),
+        LARGEST_SINGULAR_VALUE: float(np.linalg.norm(w, 2)),
+        NUMERICAL_ABSCISSA: float(np.linalg.eigvalsh((w + w.T) / 2)[-1]),
+        HENRICI_DEPARTURE: henrici(w),
+    }
+    found = [Estimate(q, v, 0.0, part=part, source=SOURCE) for q, v in facts.items()]
+    peak, step = transient_peak(w)
+    growing = facts[SPECTRAL_RADIUS] >= 1
+    why = "the spectral radius is at least 1: powers need not stay bounded" if growing else ""
+    about = dict(step=step, horizon=_horizon(facts[SPECTRAL_RADIUS]))
+    found.append(Estimate(TRANSIENT_PEAK, peak, 0.0, part=part, cannot_tell=why, statistics=about, source=SOURCE))
+    if len(w) <= MOST_UNITS_FOR_KREISS and not growing:
+        found.append(Estimate(KREISS_BOUND, kreiss_bound(w), part=part, source=SOURCE))
+    return tuple(found)
+
+
+def spectral_radius(w: Matrix) -> float:
+    """Largest |eigenvalue|; 0 where it is rounding noise of a nilpotent matrix (error eps^(1/n) for Jordan blocks)."""
+    radius = float(np.abs(np.linalg.eigvals(w)).max())
+    nilpotent = not np.linalg.matrix_power(np.abs(w) > 0, len(w)).any() if radius < 1e-1 else False
+    return 0.0 if nilpotent else radius
+
+
+def henrici(w: Matrix) -> float:
+    """(|W|_F^2 - sum |eigenvalue|^2)^(1/2) / |W|_F, between 0 (normal) and 1 (nilpotent); 0 for W = 0."""
+    square = float((w**2).sum())
+    if square == 0:
+        return 0.0
+    if spectral_radius(w) == 0:
+        return 1.0
+    departure = 1 - float((np.abs(np.linalg.eigvals(w)) ** 2).sum()) / square
+    return float(np.sqrt(departure)) if departure > 8 * len(w) * np.finfo(float).eps else 0.0
+
+
+def transient_peak(w: Matrix) -> tuple[float, int]:
+    """max over k >= 0 of |W^k|_2, and the k where it stands first.
+
+    Powers go on to 10 / (1 - radius), at most 10 000, and stop once the norm is below 1 and falling; a radius of 1 or
+    more grows without end, and the largest over 100 steps is returned.
+    """
+    power, peak, at, before = np.eye(len(w)), 1.0, 0, 1.0
+    for k in range(1, _horizon(spectral_radius(w)) + 1):
+        power = power @ w
+        norm = float(np.linalg.norm(power, 2))
+        if norm > peak * (1 + 1e-12):
+            peak, at = norm, k
+        if (norm < 1 and norm < before) or not np.isfinite(norm):
+            break
+        before = norm
+    return peak, at
+
+
+def kreiss_bound(w: Matrix, radii: int = 60, angles: int = 64) -> float:
+    """max of (|z| - 1) |(zI - W)^-1|_2 over a grid outside the unit circle, and of 1: bounds the Kreiss constant below.
+
+    max_k |W^k|_2 lies between the Kreiss constant and e n times it (classical); |z| -> infinity gives the 1.
+    """
+    z = (1 + np.logspace(-3, 2, radii))[:, None] * np.exp(1j * np.linspace(0, np.pi, angles))
+    shifted = z[..., None, None] * np.eye(len(w)) - w
+    smallest = np.linalg.svd(shifted, compute_uv=False)[..., -1]
+    return max(1.0, float(((np.abs(z) - 1) / smallest).max()))
+
+
+def scaled_norm(w: Matrix) -> float:
+    """Smallest |D W D^-1|_2 found over positive diagonal D, by descent from the Perron scaling of |W|."""
+    start = _perron_scaling(np.abs(w))
+
+    def log_norm(log_d: np.ndarray) -> tuple[float, np.ndarray]:
+        d = np.exp(log_d - log_d.mean())
+        u, s, vt = np.linalg.svd(d[:, None] * w / d)
+        return float(np.log(max(s[0], 1e-300))), u[:, 0] ** 2 - vt[0] ** 2
+
+    found = minimize(log_norm, start, jac=True, method="L-BFGS-B", bounds=[(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)] * len(w))
+    return min(float(np.exp(found.fun)), float(np.linalg.norm(w, 2)))
+
+
+def _perron_scaling(a: Matrix) -> np.ndarray:
+    # Left and right Perron vectors balance rows and columns; a little of everything keeps them positive.
+    positive = a + 1e-6 * max(a.max(), 1e-300)
+    values, right = np.linalg.eig(positive)
+    r = np.abs(right[:, np.argmax(values.real)])
+    values, left = np.linalg.eig(positive.T)
+    left_vector = np.abs(left[:, np.argmax(values.real)])
+    return np.log(np.maximum(left_vector, 1e-30) / np.maximum(r, 1e-30)) / 2
+
+
+def _horizon(radius: float) -> int:
+    return GROWTH_HORIZON if radius >= 1 else int(min(LONGEST_POWER, max(100, 10 / (1 - radius))))
+
+
+def _layers(model: Model) -> Iterator[tuple[str, object, dict]]:
+    """Every single layer of a model with its name and weights."""
+
+    def walk(architecture, weights, name):
+        if isinstance(architecture, Deep):
+            for number, (layer, w) in enumerate(zip(architecture.layers, weights, strict=True)):
+                yield from walk(layer, w, f"{name} layer {number}".strip())
+        elif isinstance(architecture, Bidirectional):
+            yield from walk(architecture.forward, weights[0], f"{name} forward".strip())
+            yield from walk(architecture.backward, weights[1], f"{name} backward".strip())
+        elif isinstance(architecture, Backward):
+            yield from walk(architecture.layer, weights, f"{name} backward".strip())
+        elif isinstance(weights, dict) and "weight_hh" in weights:
+            yield name, architecture, weights
+
+    return walk(model.architecture, model.weights, "")
+
+
+_BLOCK_NAMES = {LSTM: ("input gate", "forget gate", "candidate", "output gate"), GRU: ("reset gate", "update gate", "candidate")}
+
+
+def _blocks(layer: object, weights: dict[str, np.ndarray]) -> list[tuple[str, Matrix]]:
+    """The square recurrent matrices of a layer, by gate; a projection is multiplied in."""
+    full = weights["weight_hh"] @ weights["weight_hr"] if "weight_hr" in weights else weights["weight_hh"]
+    names = _BLOCK_NAMES.get(type(layer), ("",))
+    return list(zip(names, np.split(full, len(names)), strict=True))
+
+
+def _contraction(layer, weights: dict[str, np.ndarray], bound: np.ndarray, part: str) -> list[Estimate]:
+    if isinstance(layer, RNN):
+        value, how = _rnn_bound(layer, weights["weight_hh"])
+    elif _plain(layer) and isinstance(layer, GRU):
+        value, how = _gru_bound(layer, weights, bound), "row sums in the max norm"
+    elif _plain(layer) and isinstance(layer, LSTM):
+        value, how = _lstm_bound(layer, weights, bound), "spectral radius of the bound on |d(c, h)/d(c, h)|"
+    else:
+        return []
+    why = "" if value < 1 else "the weights alone do not decide"
+    about = dict(how=how, input_bound=float(bound.max(initial=0.0)))
+    return [Estimate(CONTRACTION_BOUND, float(value), part=part, cannot_tell=why, statistics=about, source="our derivation")]
+
+
+def _plain(layer) -> bool:
+    """Whether the derived bounds of gated cells apply: sigmoid gates, tanh, no variant."""
+    names = {layer.gate_activation, layer.activation, getattr(layer, "cell_activation", "tanh")}
+    variant = any(getattr(layer, f, None) for f in ("projection", "peephole", "coupled"))
+    return names == {"sigmoid", "tanh"} and not variant and layer.clip is None and getattr(layer, "reset", "after") == "after"
+
+
+def _rnn_bound(layer: RNN, w: Matrix) -> tuple[float, str]:
+    """Slopes in [0, s] are diagonal and commute with a diagonal change of norm; a linear layer needs its radius only."""
+    if layer.activation == "linear" and layer.clip is None:
+        return spectral_radius(w), "spectral radius of a linear layer"
+    slope = activation(layer.activation).slope
+    ways = {
+        "largest singular value": float(np.linalg.norm(w, 2)),
+        "spectral radius of |W|": spectral_radius(np.abs(w)),
+        "singular value after diagonal scaling": scaled_norm(w),
+    }
+    best = min(ways, key=ways.__getitem__)
+    return slope * ways[best], best
+
+
+def _gate_top(weights: dict[str, np.ndarray], block: int, blocks: int, bound: np.ndarray) -> np.ndarray:
+    """Largest value of a sigmoid gate over |h| <= 1 and |x| <= bound."""
+    ih, hh = (np.split(np.abs(weights[k]), blocks)[block] for k in ("weight_ih", "weight_hh"))
+    bias = sum(np.split(weights[k], blocks)[block] for k in ("bias_ih", "bias_hh") if k in weights)
+    return 1 / (1 + np.exp(-(ih @ bound + hh.sum(1) + bias)))
+
+
+def _gru_bound(layer: GRU, weights: dict[str, np.ndarray], bound: np.ndarray) -> float:
+    """max over rows of z + (1 - z) q, q = 2 z |U_z| + r |U_n| + (|U_n| + |b_hn|) |U_r| / 4 in row sums."""
+    u_r, u_z, u_n = (np.abs(b).sum(1) for b in np.split(weights["weight_hh"], 3))
+    b_hn = np.abs(np.split(weights["bias_hh"], 3)[2]) if "bias_hh" in weights else np.zeros(layer.width)
+    r, z = (_gate_top(weights, block, 3, bound) for block in (0, 1))
+    rows_r = np.abs(np.split(weights["weight_hh"], 3)[2]) @ u_r
+    q = 2 * z * u_z + r * u_n + 0.25 * (rows_r + b_hn * u_r)
+    return float(np.where(q < 1, z + (1 - z) * q, q).max())
+
+
+def _lstm_bound(layer: LSTM, weights: dict[str, np.ndarray], bound: np.ndarray) -> float:
+    """Spectral radius of M = [[diag f, B], [diag(o f), U_o/4 + o B]], B = c U_f/4 + U_i/4 + i U_g, c = i/(1 - f)."""
+    u_i, u_f, u_g, u_o = (np.abs(b) for b in np.split(weights["weight_hh"], 4))
+    i, f, o = (_gate_top(weights, block, 4, bound)[:, None] for block in (0, 1, 3))
+    if (f >= 1).any():
+        return np.inf
+    beta = i / (1 - f) * u_f / 4 + u_i / 4 + i * u_g
+    m = np.block([[np.diag(f[:, 0]), beta], [np.diag((o * f)[:, 0]), u_o / 4 + o * beta]])
+    return spectral_radius(m)
