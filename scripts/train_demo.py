@@ -120,8 +120,9 @@ def train(model: nn.ModuleDict, tokens: Tensor, held_out: Tensor) -> None:
 
 
 def stretches(texts: list[str], alphabet: str) -> np.ndarray:
-    """Disjoint stretches of consecutive characters, none across two files, spread over the texts."""
-    pieces = [t[i : i + STRETCH_LENGTH] for t in texts for i in range(0, len(t), STRETCH_LENGTH)]
+    """Disjoint stretches, none across two files, spread over the texts that carry no notice of their own."""
+    plain = [text for text in texts if "copyright" not in text.lower()]
+    pieces = [t[i : i + STRETCH_LENGTH] for t in plain for i in range(0, len(t), STRETCH_LENGTH)]
     pieces = [piece for piece in pieces if len(piece) == STRETCH_LENGTH]
     chosen = [pieces[i * len(pieces) // STRETCHES] for i in range(STRETCHES)]
     return np.stack([encode(piece, alphabet).numpy() for piece in chosen])

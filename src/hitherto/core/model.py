@@ -111,7 +111,7 @@ def build(architecture: Architecture, key: PRNGKeyArray | int = 0, dtype: Any = 
 
 def states_and_outputs(
     model: Model, inputs: Float[Array | np.ndarray, "time input"], start: State | None = None
-) -> tuple[State, Array]:
+) -> tuple[State, Array | np.ndarray]:
     """Run a model over one sequence: states s_1..s_T and outputs y_1..y_T.
 
     Args:

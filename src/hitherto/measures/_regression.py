@@ -7,11 +7,11 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from hitherto.measures._statistics import jackknife_error
 
-BLOCK = 512  # targets held at once
+BLOCK = 256  # targets held at once
 GROUP_OF_LAGS, QUIET_LAGS = 25, 10
 RESIDUAL_SAMPLES = 8000
 RIDGE = 1e-12  # keeps a direction that lives in one sequence alone from breaking the fit without it
@@ -99,17 +99,15 @@ class Fits:
     def quiet(self) -> bool:
         """Whether the last ten lags are all within two standard errors of nothing."""
         value, without = self.by_lag()
-        return self.lags >= QUIET_LAGS and bool(
-            (value < 2 * jackknife_error(without))[-QUIET_LAGS:].all()
-        )
+        return self.lags >= QUIET_LAGS and bool((value < 2 * jackknife_error(without))[-QUIET_LAGS:].all())
 
 
 def basis_of(states: Float[np.ndarray, "sequence time state"], precision: Any) -> Basis:
     """Orthonormal basis of centred states, each scaled to variance 1, cut where rounding begins.
 
-    Singular values below eps sqrt(samples) times the largest are dropped, eps of the precision in which the states
-    were computed. The triangular factor is made sequence by sequence, so covariances, which would square the
-    condition, are never solved with.
+    Singular values below eps sqrt(samples) times the largest are dropped, eps of the precision in which the
+    states were computed. The triangular factor is made sequence by sequence, so covariances, which would
+    square the condition, are never solved with.
 
     Raises:
         ValueError: if no state varies, or as many directions vary as there are samples.
@@ -144,15 +142,18 @@ def basis_of(states: Float[np.ndarray, "sequence time state"], precision: Any) -
     )
 
 
-def sweep(basis: Basis, series: Series, degree: int, most: int, *, fewest: int | None, white: bool = True) -> Fits:
+def sweep(
+    basis: Basis, series: Series, degree: int, most: int, *, fewest: int | None, white: bool = True
+) -> Fits:
     """Fit all products of `degree` factors, lag after lag, until ten lags in a row hold nothing.
 
     Args:
-        series: `series[p - 1, c]` is the polynomial of degree p of channel c, orthonormal under the input law;
-            along time its end is aligned with the end of the states.
+        series: `series[p - 1, c]` is the polynomial of degree p of channel c, orthonormal under the input
+            law; along time its end is aligned with the end of the states.
         most: lags 0 to `most - 1` are tried.
         fewest: lags tried in any case; None for all.
-        white: whether the inputs are independent in time; else the bias is taken from the spread over sequences.
+        white: whether the inputs are independent in time; else the bias is taken from the spread over
+            sequences.
     """
     parts: list[Fits] = []
     for terms in _groups(degree, series.shape[1], most):
@@ -174,20 +175,26 @@ def terms_at(lag: int, degree: int, channels: int) -> Iterator[Term]:
 
 
 def _standardised(states: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    states = states - states.mean((0, 1))
-    deviations = states.std((0, 1))
-    varies = deviations > 8 * eps * np.abs(states).max((0, 1), initial=0) + np.finfo(float).tiny
+    means = states.mean((0, 1))
+    states = states - means
+    deviations = np.sqrt(np.einsum("stn,stn->n", states, states) / (states.shape[0] * states.shape[1]))
+    varies = deviations > 8 * eps * np.abs(means)
     if not varies.any():
         raise ValueError(
             f"capacities need states that vary; all {states.shape[2]} state variables are constant. "
             "Check that the inputs reach the model"
         )
-    return states[:, :, varies] / deviations[varies], deviations[varies]
+    if not varies.all():
+        states, deviations = states[:, :, varies], deviations[varies]
+    states /= deviations
+    return states, deviations
 
 
-def _principal(units: np.ndarray, states: np.ndarray, deviations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # One more orthonormalisation repairs what division by small singular values lost; then turn to the principal
-    # axes of the raw states, along which added noise acts coordinate by coordinate.
+def _principal(
+    units: np.ndarray, states: np.ndarray, deviations: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    # One more orthonormalisation repairs what division by small singular values lost; then turn to the
+    # principal axes of the raw states, along which added noise acts coordinate by coordinate.
     samples, rank = units.shape[0] * units.shape[1], units.shape[2]
     flat = units.reshape(samples, rank)
     root = np.linalg.inv(np.linalg.cholesky(flat.T @ flat / samples))
@@ -234,7 +241,9 @@ def _explain(basis: Basis, series: Series, terms: tuple[Term, ...], white: bool)
     z -= z.mean((0, 2))[:, None]
     cross = z @ basis.units
     weights = np.stack([np.ones_like(basis.leverage), basis.leverage], -1)
-    power, weighted = np.moveaxis(np.stack([np.square(a) @ w for a, w in zip(z, weights, strict=True)]), -1, 0)
+    power, weighted = np.moveaxis(
+        np.stack([np.square(a) @ w for a, w in zip(z, weights, strict=True)]), -1, 0
+    )
     b, total = cross.sum(0) / basis.samples, power.sum(0)
     raw = basis.samples * (b**2 @ basis.shrinkage) / total
     unexplained = 1 - basis.samples * (b**2).sum(1) / total
@@ -249,8 +258,9 @@ def _explain(basis: Basis, series: Series, terms: tuple[Term, ...], white: bool)
 
 
 def _chance_white(basis: Basis, z: np.ndarray, b: np.ndarray, unexplained: np.ndarray, weighted: np.ndarray):
-    # sum of |u|^2 e^2 within each sequence. The part that is proportional to z^2 is known for every step; what is
-    # left is small and taken from every few steps, which saves a second product as dear as the fit itself.
+    # sum of |u|^2 e^2 within each sequence. The part that is proportional to z^2 is known for every step;
+    # what is left is small and taken from every few steps, which saves a second product as dear as the fit
+    # itself.
     stride = max(1, basis.samples // RESIDUAL_SAMPLES)
     left = np.empty_like(weighted)
     for i, (seen, units) in enumerate(zip(z[:, :, ::stride], basis.units[:, ::stride], strict=True)):
@@ -265,12 +275,18 @@ def _chance_coloured(basis: Basis, cross: np.ndarray, b: np.ndarray) -> np.ndarr
     return count / (count - 1) * (np.square(cross - b @ basis.grams) @ basis.shrinkage)
 
 
-def _without(basis: Basis, cross: np.ndarray, sums: np.ndarray, power: np.ndarray, chance: np.ndarray) -> np.ndarray:
+def _without(
+    basis: Basis, cross: np.ndarray, sums: np.ndarray, power: np.ndarray, chance: np.ndarray
+) -> np.ndarray:
+    # One sequence at a time, so that temporaries stay in the cache.
     if basis.sequences < 2:
         return np.empty((0, cross.shape[1]))
-    c = cross.sum(0) - cross - sums[:, :, None] * (basis.sums / basis.rest)[:, None, :]
+    whole, shifts = cross.sum(0), basis.sums / basis.rest
+    explained = np.empty_like(power)
+    for i, root in enumerate(basis.roots):
+        c = (whole - cross[i] - np.outer(sums[i], shifts[i])) @ root.T
+        explained[i] = np.einsum("kn,kn->k", c, c)
     total = power.sum(0) - power - sums**2 / basis.rest
-    explained = np.square(c @ basis.roots.swapaxes(1, 2)).sum(2)
     return (explained - (chance.sum(0) - chance) / basis.rest) / total
 
 

@@ -1,6 +1,6 @@
 """State use: how many directions and units of the state really move, and how long the gates hold."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ def state_use(trajectory: Trajectory, *, part: str = "") -> tuple[Estimate, ...]
     """Dimensions, idle, stuck, switching and dead units, and gate hold times, layer by layer.
 
     Returns:
-        For h and c of each layer: participation ratio (bias removed by products of different sequences only), that
+        For c (part "cell") and h of each layer: participation ratio (bias removed by products of different sequences only), that
         of the correlation matrix, effective dimension, components for 99%, eigenvalue shares, idle units. For each
         gate: stuck and switching units; dead units of a simple ReLU layer; hold times of forget and update gates.
 
@@ -117,7 +117,7 @@ def _participation(quantity: Quantity, centred: Series, part: str, units: int) -
     if not reason and value > samples / 5:
         reason = f"{samples:.0f} effective samples are too few for a dimension of {value:.0f}"
     bars = st.interval(value, float(st.jackknife_error(without)), count) if count > 2 else {}
-    about = dict(sequences=count, units=units, plain=plain, effective_samples=samples)
+    about = dict(sequences=count, units=units, plain=plain, samples=samples)
     return Estimate(quantity, value, **bars, part=part, cannot_tell=reason, statistics=about, source=SOURCE)
 
 
@@ -127,12 +127,12 @@ def _shares(centred: Series) -> Float[np.ndarray, " component"]:
     return values / values.sum()
 
 
-def _parts(states: PyTree) -> Iterator[tuple[str, Series]]:
-    """The named parts of one layer's state: h alone goes without a name."""
+def _parts(states: PyTree) -> list[tuple[str, Series]]:
+    """The parts of one layer's state by name, the visible one last and without a name."""
     leaves = jax.tree_util.tree_leaves_with_path(states)
-    for path, leaf in leaves:
-        name = getattr(path[-1], "name", "") if path and len(leaves) > 1 else ""
-        yield name or (jax.tree_util.keystr(path) if len(leaves) > 1 else ""), leaf.reshape(*leaf.shape[:2], -1)
+    named = {jax.tree_util.keystr(path).lstrip("."): leaf.reshape(*leaf.shape[:2], -1) for path, leaf in leaves}
+    names = {"c": "cell", "h": ""} if "h" in named or len(named) > 1 else dict.fromkeys(named, "")
+    return [(names.get(name, name), named[name]) for name in sorted(named, key=lambda name: name == "h")]
 
 
 def _idle(series: Series) -> Float[np.ndarray, " unit"]:

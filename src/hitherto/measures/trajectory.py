@@ -1,7 +1,7 @@
 """The driven run that all measures share: inputs, states and outputs of many sequences after a burn-in."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ class Trajectory:
         forgotten: per sequence, whether a run from a far random state met this one within the burn-in limit.
         white: whether inputs are independent over time and channels, uniform on [-amplitude, amplitude] each.
         law: the input law in words.
+        computed_in: the precision of the forward run; what is kept is float64 in any case.
         blocks: whether the sequences are neighbouring blocks of one recording, so not quite independent.
         findings: what the reader of the results must know, one sentence each.
     """
@@ -41,6 +42,7 @@ class Trajectory:
     white: bool
     amplitude: float
     law: str
+    computed_in: str = "float64"
     blocks: bool = False
     findings: tuple[str, ...] = ()
 
@@ -117,7 +119,7 @@ def drive(
         inputs: (time, input) or (sequence, time, input); None for white noise, uniform with variance 1. A single
             sequence is run once and then cut into 20 blocks.
         sequences, steps, seed, amplitude: of the white noise; `steps` are counted after the burn-in.
-        dtype: precision of the run.
+        dtype: precision of the forward run; float32 judges the model as it is deployed.
     Raises:
         ValueError: for a model that is not causal, inputs of a wrong shape or with NaN, or states that overflow.
 
@@ -140,12 +142,23 @@ def drive(
         met, burn_in = _meeting(model, data[:, :limit].astype(dtype), states, seed)
     # White noise always gives `steps` measured steps; what the burn-in did not need is lead.
     burn_in = limit if white else max(burn_in, 1)
-    states = jax.tree.map(lambda s: np.asarray(s)[:, burn_in - 1 :], states)
-    outputs = np.asarray(outputs)[:, burn_in:]
+    states = jax.tree.map(lambda s: np.asarray(s, np.float64)[:, burn_in - 1 :], states)
+    outputs = np.asarray(outputs, np.float64)[:, burn_in:]
     if not met.all():
         findings += (f"the state does not forget its start within {limit} steps",)
     law = f"white noise, uniform on [-{amplitude:.3g}, {amplitude:.3g}]" if white else "the user's inputs"
-    whole = Trajectory(model, data.astype(dtype), states, outputs, met, white, amplitude, law, False, findings)
+    whole = Trajectory(
+        model.astype(np.float64),
+        data.astype(np.float64),
+        states,
+        outputs,
+        met,
+        white,
+        amplitude,
+        law,
+        np.dtype(dtype).name,
+        findings=findings,
+    )
     return _in_blocks(whole) if len(data) == 1 and not white else whole
 
 
@@ -165,24 +178,34 @@ def layers_of(trajectory: Trajectory) -> tuple[tuple[str, Trajectory], ...]:
     return tuple(runs)
 
 
-def causal_parts(model: Model, inputs: Float[np.ndarray, "sequence time input"]) -> tuple[tuple[str, Model, Any], ...]:
-    """A model as parts that go forward: (name, model, inputs in the order it reads them).
+class Part(NamedTuple):
+    """A part of a model that goes forward, with what it reads in the order it reads it."""
+
+    name: str
+    model: Model
+    inputs: Float[np.ndarray, "sequence time input"]
+    first: bool  # it reads the model's own inputs
+
+
+def causal_parts(model: Model, inputs: Float[np.ndarray, "sequence time input"]) -> tuple[Part, ...]:
+    """A model as parts that go forward.
 
     A causal model is one part. Of a model with backward layers every layer and direction is one, reading what the
     layers below give it; a backward layer's inputs are reversed in time, so that lags count the steps it has read
     since.
     """
     if model.architecture.causal:
-        return (("", model, inputs),)
+        return (Part("", model, inputs, True),)
     stack, weights = model.architecture, model.weights
     if not isinstance(stack, Deep):
         stack, weights = Deep((stack,)), (weights,)
     parts = []
     for number, (layer, w) in enumerate(zip(stack.layers, weights, strict=True)):
         prefix = f"layer {number} " if len(stack.layers) > 1 else ""
-        parts += [(prefix + name, part, x) for name, part, x in _directions(layer, w, inputs)]
+        for name, part, x in _directions(layer, w, inputs):
+            parts.append(Part((prefix + name).strip(), part, x, number == 0))
         inputs = _batch_outputs(layer, w, inputs)
-    return tuple((name.strip(), part, x) for name, part, x in parts)
+    return tuple(parts)
 
 
 def _directions(layer: Architecture, weights: PyTree, inputs: Array) -> list[tuple[str, Model, Array]]:
@@ -284,15 +307,11 @@ def _in_blocks(whole: Trajectory) -> Trajectory:
     def cut(a: np.ndarray, begin: list[int], size: int) -> np.ndarray:
         return np.stack([a[0, b : b + size] for b in begin])
 
-    return Trajectory(
-        whole.model,
-        cut(whole.inputs, [s - lead for s in starts], lead + length),
-        jax.tree.map(lambda s: cut(s, offset, length + 1), whole.states),
-        cut(whole.outputs, offset, length),
-        whole.forgotten,
-        whole.white,
-        whole.amplitude,
-        whole.law,
-        True,
-        (*whole.findings, f"one sequence was cut into {BLOCKS} blocks, which are not quite independent"),
+    return replace(
+        whole,
+        inputs=cut(whole.inputs, [s - lead for s in starts], lead + length),
+        states=jax.tree.map(lambda s: cut(s, offset, length + 1), whole.states),
+        outputs=cut(whole.outputs, offset, length),
+        blocks=True,
+        findings=(*whole.findings, f"one sequence was cut into {BLOCKS} blocks, which are not quite independent"),
     )

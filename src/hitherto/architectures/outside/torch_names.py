@@ -1,0 +1,144 @@
+"""Models saved under PyTorch's names, with their architecture beside them, and read back exactly."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors.numpy
+
+from hitherto.architectures.as_json import from_json, to_json
+from hitherto.architectures.gated import GRU, LSTM
+from hitherto.architectures.outside.arrays import Arrays
+from hitherto.architectures.outside.found import Found
+from hitherto.architectures.outside.plan import widened
+from hitherto.architectures.rnn import RNN
+from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
+from hitherto.core.model import Architecture, Hidden, HiddenAndCell, Model, Weights
+
+ARCHITECTURE = "hitherto"  # the key in the metadata of a file
+
+
+def to_torch_names(model: Model) -> dict[str, np.ndarray]:
+    """The weights of a model under PyTorch's names: `weight_ih_l0`, `weight_hh_l0_reverse`, ...
+
+    The arrays are PyTorch's own for RNN, LSTM and GRU layers, stacks and both directions. What PyTorch does not
+    have takes names of the same form: `readout_l0`, `peepholes_l0`, `initial_h_l0`, `initial_c_l0`.
+
+    Raises:
+        ValueError: if the model holds a step function, whose weights have no names.
+    """
+    return {name: np.asarray(w) for name, w in _named(model.architecture, model.weights).items()}
+
+
+def save(model: Model, path: Path | str) -> None:
+    """Write a model as safetensors, under PyTorch's names and with its architecture in the metadata.
+
+    The file is complete or not there: it is written under another name in the same folder, then renamed.
+
+    Raises:
+        ValueError: if the model holds a step function, or the file cannot be written.
+    """
+    path = Path(path)
+    metadata = {"format": "pt", ARCHITECTURE: to_json(model.architecture)}
+    arrays = {name: np.ascontiguousarray(w) for name, w in to_torch_names(model).items()}
+    data = safetensors.numpy.save(arrays, metadata)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise ValueError(
+            f"{path} cannot be written ({error.strerror}); give a file in a folder that exists and can be written to"
+        ) from error
+    finally:
+        if unfinished.parent.is_dir():
+            unfinished.unlink(missing_ok=True)
+
+
+def read_saved(arrays: Arrays) -> Found:
+    """The model in a file that `save` wrote.
+
+    Raises:
+        ValueError: if the architecture in its metadata is none, or an array is missing, left over or of another shape.
+    """
+    try:
+        architecture = from_json(arrays.metadata[ARCHITECTURE])
+    except ValueError as error:
+        raise ValueError(f"{arrays.source}: {error} (metadata entry {ARCHITECTURE!r})") from error
+    cells = jax.eval_shape(lambda: architecture.init(jax.random.key(0)))
+    needed, starts = _named(architecture, cells), _named(architecture, _starts(architecture, cells))
+    expected = {
+        name: leaf.shape
+        for name, leaf in (needed | {n: s for n, s in starts.items() if n in arrays.shapes}).items()
+    }
+    _check_shapes(arrays, expected)
+    weights = jax.tree.map(
+        lambda suffix: {n.removesuffix(suffix): arrays.read(n) for n in expected if _cell_of(n) == suffix},
+        _suffixes(architecture),
+    )
+    return _found(architecture, weights, widened(arrays, expected))
+
+
+def _check_shapes(arrays: Arrays, expected: Mapping[str, tuple[int, ...]]) -> None:
+    for name in {**expected, **arrays.shapes}:
+        wanted, found = expected.get(name, "nothing"), arrays.shapes.get(name, "nothing")
+        if wanted != found:
+            raise ValueError(
+                f"{arrays.source}: {name} should be {wanted} by the architecture in the metadata, found {found}; "
+                "save the model again"
+            )
+
+
+def _found(architecture: Architecture, weights: Weights, said: tuple[str, ...]) -> Found:
+    layers = zip(architecture.layers, weights, strict=True) if isinstance(architecture, Deep) else ()
+    members = tuple(Found(f"l{k}", Model(layer, w), said) for k, (layer, w) in enumerate(layers))
+    return Found("", Model(architecture, weights), said, members)
+
+
+def _starts(architecture: Architecture, cells: Weights) -> Any:
+    """The start values that cells may have among their weights, in the tree of the weights."""
+    state = jax.eval_shape(architecture.start, cells)
+    return jax.tree.map(
+        lambda s: {f"initial_{field}": leaf for field, leaf in s._asdict().items()},
+        state,
+        is_leaf=_is_cell_state,
+    )
+
+
+def _is_cell_state(tree: Any) -> bool:
+    return isinstance(tree, Hidden | HiddenAndCell)
+
+
+def _named(architecture: Architecture, cells: Any) -> dict[str, Any]:
+    """The leaves of a tree of weights by their names in a file."""
+    suffixes = jax.tree.leaves(_suffixes(architecture))
+    parts = jax.tree.leaves(cells, is_leaf=lambda tree: isinstance(tree, dict))
+    return {
+        f"{role}{suffix}": w for suffix, part in zip(suffixes, parts, strict=True) for role, w in part.items()
+    }
+
+
+def _cell_of(name: str) -> str:
+    """The suffix that says to which cell an array belongs."""
+    return name[name.index("_l") :]
+
+
+def _suffixes(architecture: Architecture, stem: str = "") -> Any:
+    """What ends the names of each cell, in the tree of the weights: `_l0`, `_l1_reverse`, ..."""
+    own = stem or "_l0"
+    match architecture:
+        case Deep():
+            return tuple(_suffixes(layer, f"{stem}_l{k}") for k, layer in enumerate(architecture.layers))
+        case Bidirectional():
+            return _suffixes(architecture.forward, own), _suffixes(architecture.backward, f"{own}_reverse")
+        case Backward():
+            return _suffixes(architecture.layer, f"{own}_reverse")
+        case RNN() | LSTM() | GRU():
+            return own
+    raise ValueError(
+        f"{type(architecture).__name__} has no PyTorch names; RNN, LSTM and GRU layers, their stacks and both "
+        "directions can be saved"
+    )

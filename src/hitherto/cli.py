@@ -1,0 +1,97 @@
+"""The command line: parse, call one public function, print."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+app = App(name="hitherto", help="What a recurrent model can remember: before it is trained, and after.")
+
+Named = Parameter(help_formatter=None)
+
+
+@app.command
+def profile(
+    model: Path | None = None,
+    /,
+    *,
+    input: Path | None = None,  # noqa: A002  # the option is --input
+    layer: str | None = None,
+    steps: int = 1000,
+    sequences: int = 32,
+    seed: int = 0,
+    out: Path = Path("report.html"),
+    json: Path | None = None,
+    step_seconds: float | None = None,
+    precision: Literal["float64", "float32"] = "float64",
+    activation: str | None = None,
+    recurrent_activation: str | None = None,
+    gates: str | None = None,
+    reset: Literal["after", "before"] | None = None,
+    initial_state: Path | None = None,
+    max_bytes: int = 4 * 2**30,
+) -> None:
+    """Report what a trained recurrent model remembers.
+
+    Parameters
+    ----------
+    model
+        A .safetensors, .npz, .onnx, .h5, .keras or .pt file; without it, the small LSTM that ships with the package.
+    input
+        Your input sequences, a .npy of floats (time, input) or (sequence, time, input), or of integer tokens; without
+        it, white noise.
+    layer
+        Which recurrent layer of the file, by name.
+    steps
+        Steps of white noise after the burn-in.
+    sequences
+        Sequences of white noise.
+    seed
+        Seed of noise, probes and shuffles.
+    out
+        Where the HTML report goes.
+    json
+        Where all numbers go, if wanted.
+    step_seconds
+        How long a step lasts, to give lags in time as well.
+    precision
+        Of the forward run; float32 judges the model as it is deployed.
+    activation
+        Activation of a simple RNN or a candidate, where the file does not say.
+    recurrent_activation
+        Activation of the gates, where the file does not say.
+    gates
+        Order of the gate blocks, where names do not tell: ifgo, icfo, iofc, rzn, zrn, ...
+    reset
+        Reset convention of a GRU, where the file does not say.
+    initial_state
+        A .npz with initial_h (and initial_c) to start from instead of zeros.
+    max_bytes
+        Refuse files whose arrays would take more.
+    """
+    from hitherto import command
+
+    reading = dict(
+        activation=activation,
+        recurrent_activation=recurrent_activation,
+        gates=gates,
+        reset=reset,
+        max_bytes=max_bytes,
+    )
+    drive = dict(sequences=sequences, steps=steps, seed=seed, precision=precision, step_seconds=step_seconds)
+    command.profile(model, layer, input, initial_state, reading, drive, out, json)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; errors that the user can mend are one line on standard error and exit status 2."""
+    try:
+        app(sys.argv[1:] if arguments is None else arguments, result_action="return_value")
+    except (ValueError, ImportError) as error:
+        print(f"hitherto: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
