@@ -1,1 +1,69 @@
 """hitherto: what a recurrent model can remember, before it is trained and after."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hitherto.architectures.as_json import from_json, to_json
+    from hitherto.architectures.gated import GRU, LSTM
+    from hitherto.architectures.outside import load
+    from hitherto.architectures.outside.live import adapt
+    from hitherto.architectures.outside.torch_names import save
+    from hitherto.architectures.rnn import RNN
+    from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
+    from hitherto.core.model import Architecture, Model, build, states_and_outputs
+    from hitherto.core.quantity import QUANTITIES, Estimate, Quantity
+    from hitherto.embedded import embedded_model
+    from hitherto.profiling import Profile, Settings, measure, profile
+
+# Where each public name lives. They are imported on first use, so that `hitherto --help` does not wait for JAX.
+_HOMES = {
+    "architectures.as_json": ("from_json", "to_json"),
+    "architectures.gated": ("GRU", "LSTM"),
+    "architectures.outside": ("load",),
+    "architectures.outside.live": ("adapt",),
+    "architectures.outside.torch_names": ("save",),
+    "architectures.rnn": ("RNN",),
+    "architectures.wrappers": ("Backward", "Bidirectional", "Deep"),
+    "core.model": ("Architecture", "Model", "build", "states_and_outputs"),
+    "core.quantity": ("QUANTITIES", "Estimate", "Quantity"),
+    "embedded": ("embedded_model",),
+    "profiling": ("Profile", "Settings", "measure", "profile"),
+}
+_HOME = {name: f"hitherto.{module}" for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "QUANTITIES",
+    "RNN",
+    "Architecture",
+    "Backward",
+    "Bidirectional",
+    "Deep",
+    "Estimate",
+    "Model",
+    "Profile",
+    "Quantity",
+    "Settings",
+    "adapt",
+    "build",
+    "embedded_model",
+    "from_json",
+    "load",
+    "measure",
+    "profile",
+    "save",
+    "states_and_outputs",
+    "to_json",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'hitherto' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,13 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 app = App(name="hitherto", help="What a recurrent model can remember: before it is trained, and after.")
-
-Named = Parameter(help_formatter=None)
 
 
 @app.command
@@ -70,17 +68,13 @@ def profile(
     max_bytes
         Refuse files whose arrays would take more.
     """
-    from hitherto import command
+    from hitherto.terminal import Job, Reading, Settings, profile_file
 
-    reading = dict(
-        activation=activation,
-        recurrent_activation=recurrent_activation,
-        gates=gates,
-        reset=reset,
-        max_bytes=max_bytes,
+    profile_file(
+        Job(model, layer, input, initial_state, out, json),
+        Reading(activation, recurrent_activation, gates, reset, max_bytes),
+        Settings(sequences, steps, seed, precision, step_seconds),
     )
-    drive = dict(sequences=sequences, steps=steps, seed=seed, precision=precision, step_seconds=step_seconds)
-    command.profile(model, layer, input, initial_state, reading, drive, out, json)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -46,6 +46,8 @@ def censored(quantity: Quantity, ceiling: int, **fields: Any) -> Estimate:
 def crossing(values: np.ndarray, level: float) -> float:
     """Lag at which a curve falls below a share of its peak for good, interpolated in its logarithm."""
     last = int(np.flatnonzero(values > level * values.max())[-1])
+    if last + 1 == len(values):
+        return float(last)
     above, below = np.log(values[last : last + 2] / (level * values.max()))
     return last + above / (above - below)
 

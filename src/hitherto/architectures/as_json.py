@@ -16,6 +16,7 @@ from hitherto.core.model import Architecture
 _KINDS: dict[str, type[Architecture]] = {
     k.__name__: k for k in (RNN, LSTM, GRU, Deep, Bidirectional, Backward)
 }
+MAX_SIZE = 2**24  # units or channels
 
 
 def to_json(architecture: Architecture) -> str:
@@ -50,13 +51,14 @@ def _plain(value: Any) -> Any:
         return value
     if not is_dataclass(value) or type(value) is not _KINDS.get(type(value).__name__):
         raise ValueError(
-            f"{type(value).__name__} cannot be written as JSON, only {', '.join(_KINDS)} can; keep the code that makes it"
+            f"{type(value).__name__} cannot be written as JSON, only {', '.join(_KINDS)} can; keep the "
+            "code that makes it"
         )
     return {"kind": type(value).__name__} | {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
 
 
 def _architecture(value: Any) -> Architecture:
-    if not isinstance(value, dict) or value.get("kind") not in _KINDS:
+    if not isinstance(value, dict) or value.get("kind") not in tuple(_KINDS):
         raise ValueError(
             f"an architecture is an object whose kind is one of {', '.join(_KINDS)}, found {value!r:.80}"
         )
@@ -95,7 +97,7 @@ def _fits(name: str, hint: Any, choices: tuple[Any, ...], value: Any) -> bool:
     if typing.get_origin(hint) is Literal:
         return value in choices
     if hint is int:
-        return type(value) is int and value >= 1
+        return type(value) is int and 1 <= value <= MAX_SIZE
     if hint is float:
         return type(value) in (int, float) and math.isfinite(value) and value >= 0
     if name.endswith("activation") and isinstance(value, str):

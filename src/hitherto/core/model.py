@@ -139,7 +139,7 @@ def _run(architecture: Architecture, weights: Weights, state: State, inputs: Arr
     return architecture.run(weights, state, inputs)
 
 
-def visible(state: State) -> list[Array]:
+def visible(state: State) -> list[Any]:
     """The parts of a state that the outside sees: every `h` in it, or all of it where nothing is called h."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     seen = [leaf for path, leaf in leaves if path and getattr(path[-1], "name", None) == "h"]

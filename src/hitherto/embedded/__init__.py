@@ -12,7 +12,7 @@ from hitherto.inputs import one_hot
 MODEL, TEXT = "python_source_lstm.safetensors", "python_source.npz"
 
 
-def embedded() -> tuple[Model, Float[np.ndarray, "sequence time input"]]:
+def embedded_model() -> tuple[Model, Float[np.ndarray, "sequence time input"]]:
     """The embedded LSTM and sequences of the held-out text it was made to predict."""
     folder = files("hitherto.embedded")
     with as_file(folder / MODEL) as path:

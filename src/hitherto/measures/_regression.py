@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -62,10 +62,14 @@ class Basis:
         """Samples left without one sequence."""
         return self.samples - self.units.shape[1]
 
+    def lags_in(self, series: "Series") -> int:
+        """How many lags, from 0, a series is long enough for."""
+        return series.shape[-1] - self.units.shape[1] + 1
+
     def with_noise(self, level: float) -> "Basis":
         """The same states with noise of `level` times their mean variance added to each."""
         shrinkage = self.variances / (self.variances + level * self.variances.sum() / self.bound)
-        return _prepared(replace(self, shrinkage=shrinkage))
+        return _prepared(self.units, self.variances, shrinkage, self.bound, self.condition)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,30 +124,18 @@ def basis_of(states: Float[np.ndarray, "sequence time state"], precision: Any) -
     rank = int((sizes > eps * np.sqrt(samples) * sizes[0]).sum())
     if samples < rank + 2:
         raise ValueError(
-            f"capacities need more samples than directions of the state: {samples} samples "
-            f"({states.shape[0]} sequences of {states.shape[1]} steps) of {states.shape[2]} varying state variables; "
-            f"give at least {20 * states.shape[2]} samples for an interval"
+            f"capacities need more samples than directions of the state: got {samples} samples "
+            f"({states.shape[0]} sequences of {states.shape[1]} steps) of {states.shape[2]} state variables that "
+            f"vary; give at least {20 * states.shape[2]} samples"
         )
     units = states @ (axes[:rank].T * (np.sqrt(samples) / sizes[:rank]))
     units, variances = _principal(units, states, deviations)
-    blank = np.empty((0, rank, rank))
-    return _prepared(
-        Basis(
-            units=units,
-            variances=variances,
-            shrinkage=np.ones(rank),
-            leverage=np.empty((0, 0)),
-            sums=units.sum(1),
-            grams=units.swapaxes(1, 2) @ units,
-            roots=blank,
-            bound=states.shape[2],
-            condition=float(sizes[0] / sizes[rank - 1]),
-        )
-    )
+    condition = float(sizes[0] / sizes[rank - 1])
+    return _prepared(units, variances, np.ones(rank), states.shape[2], condition)
 
 
 def sweep(
-    basis: Basis, series: Series, degree: int, most: int, *, fewest: int | None, white: bool = True
+    basis: Basis, series: Series, degree: int, most: int, *, fewest: int | None = None, white: bool = True
 ) -> Fits:
     """Fit all products of `degree` factors, lag after lag, until ten lags in a row hold nothing.
 
@@ -164,6 +156,14 @@ def sweep(
     return parts[0]
 
 
+def correlations(basis: Basis, series: Series, lags: int) -> Float[np.ndarray, "lag channel rank"]:
+    """Mean of u[t] x[c, t - k] over all samples."""
+    steps = basis.units.shape[1]
+    first = series.shape[3] - steps
+    windows = [series[0, :, :, first - lag : first - lag + steps] for lag in range(lags)]
+    return np.stack([np.tensordot(w, basis.units, ((1, 2), (0, 1))) for w in windows]) / basis.samples
+
+
 def terms_at(lag: int, degree: int, channels: int) -> Iterator[Term]:
     """All products of `degree` factors x[c, t - k] whose largest lag is `lag`."""
     newest = [(lag, c) for c in range(channels)]
@@ -175,17 +175,15 @@ def terms_at(lag: int, degree: int, channels: int) -> Iterator[Term]:
 
 
 def _standardised(states: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    means = states.mean((0, 1))
-    states = states - means
-    deviations = np.sqrt(np.einsum("stn,stn->n", states, states) / (states.shape[0] * states.shape[1]))
-    varies = deviations > 8 * eps * np.abs(means)
+    high, low = states.max((0, 1)), states.min((0, 1))
+    varies = high - low > 8 * eps * np.maximum(high, -low)
     if not varies.any():
         raise ValueError(
             f"capacities need states that vary; all {states.shape[2]} state variables are constant. "
             "Check that the inputs reach the model"
         )
-    if not varies.all():
-        states, deviations = states[:, :, varies], deviations[varies]
+    states = states[:, :, varies] - states[:, :, varies].mean((0, 1))
+    deviations = np.sqrt(np.einsum("stn,stn->n", states, states) / (states.shape[0] * states.shape[1]))
     states /= deviations
     return states, deviations
 
@@ -203,13 +201,25 @@ def _principal(
     return units @ (root.T @ turn), sizes**2
 
 
-def _prepared(basis: Basis) -> Basis:
-    samples, rest = basis.samples, basis.rest
-    ridge = np.diag(rest * (1 / basis.shrinkage - 1) + RIDGE * samples)
-    outer = basis.sums[:, :, None] * basis.sums[:, None, :] / max(rest, 1)
-    grams = samples * np.eye(basis.rank) - basis.grams - outer + ridge
-    roots = np.linalg.inv(np.linalg.cholesky(grams)) if basis.sequences > 1 else grams
-    return replace(basis, leverage=np.square(basis.units) @ basis.shrinkage, roots=roots)
+def _prepared(
+    units: np.ndarray, variances: np.ndarray, shrinkage: np.ndarray, bound: int, condition: float
+) -> Basis:
+    sequences, steps, rank = units.shape
+    samples, rest = sequences * steps, (sequences - 1) * steps
+    sums, grams = units.sum(1), units.swapaxes(1, 2) @ units
+    ridge = np.diag(rest * (1 / shrinkage - 1) + RIDGE * samples)
+    without = samples * np.eye(rank) - grams - sums[:, :, None] * sums[:, None, :] / max(rest, 1) + ridge
+    return Basis(
+        units=units,
+        variances=variances,
+        shrinkage=shrinkage,
+        leverage=np.square(units) @ shrinkage,
+        sums=sums,
+        grams=grams,
+        roots=np.linalg.inv(np.linalg.cholesky(without)) if rest else without,
+        bound=bound,
+        condition=condition,
+    )
 
 
 def _groups(degree: int, channels: int, most: int) -> Iterator[tuple[Term, ...]]:

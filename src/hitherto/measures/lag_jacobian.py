@@ -25,7 +25,7 @@ from hitherto.measures import _statistics as st
 from hitherto.measures.trajectory import Trajectory
 
 MOST_EXACT_PROBES, PROBES = 64, 16
-LONGEST_DEFAULT_LAG = 500
+WINDOWS, FEWEST_LAGS = 16, 8
 FEWEST_EFFECTIVE_SEQUENCES = 15
 CHUNK_NUMBERS = 2**24
 SOURCE = "our derivation (reverse sweep with probes)"
@@ -44,7 +44,8 @@ def lag_jacobian(
     most exp(-1/32).
 
     Args:
-        max_lag: largest lag; by default half of the steps up to 500, doubled while the curve is above 1% of its peak.
+        max_lag: largest lag; by default a 16th of the steps, for the sake of 16 windows a sequence, doubled while the
+            typical curve ends above 1% of its peak.
         seed: of the probes.
     Returns:
         Curves of state and output, then half-life, horizon and growth of the state's.
@@ -54,10 +55,11 @@ def lag_jacobian(
     need not be readable; norms scale with the units of x and h, so compare ratios to the peak between models.
     Source: our derivation.
     """
-    lags = min(trajectory.steps // 2, LONGEST_DEFAULT_LAG) if max_lag is None else min(max_lag, trajectory.steps - 1)
+    longest = trajectory.steps - 1
+    lags = min(max(FEWEST_LAGS, trajectory.steps // WINDOWS - 1) if max_lag is None else max_lag, longest)
     logs = _log_norms(trajectory, lags, seed, "state")
-    while max_lag is None and lags < trajectory.steps - 1 and _typical_crossing(logs, 0.01) is None:
-        lags = min(2 * lags, trajectory.steps - 1)
+    while max_lag is None and lags < longest and _typical_crossing(logs, 0.01) is None:
+        lags = min(2 * lags + 1, longest)
         logs = _log_norms(trajectory, lags, seed, "state")
     same = _output_is_state(trajectory)
     outputs = logs if same else _log_norms(trajectory, lags, seed, "output")

@@ -11,7 +11,8 @@ from markupsafe import Markup, escape
 
 from hitherto.core import quantity as q
 from hitherto.core.quantity import Estimate, Quantity
-from hitherto.report.figure import Panel, Scene, figure, panels
+from hitherto.report.drawing import Scene
+from hitherto.report.figure import Panel, figure, panels
 from hitherto.report.reading import duration, parts
 from hitherto.report.svg import svg
 from hitherto.report.table import Row, rows
@@ -22,6 +23,7 @@ LABELS = (
     ("layer", "Layer"),
     ("architecture", "Architecture"),
     ("parameters", "Parameters"),
+    ("weights_precision", "Weights in"),
     ("state_size", "State size"),
     ("input_law", "Inputs"),
     ("sequences", "Sequences"),
@@ -38,32 +40,28 @@ LABELS = (
 LIMITS: tuple[tuple[Quantity, str], ...] = (
     (
         q.STATE_JACOBIAN_TYPICAL,
-        "Gradients are about infinitely small changes: a saturated unit may keep a bit and show none, "
-        "and a large "
-        "gradient at some lag need not be readable from the state.",
+        "Gradients are about infinitely small changes: a saturated unit may keep a bit and show none, and "
+        "a large gradient at some lag need not be readable from the state.",
     ),
     (
         q.LYAPUNOV_SPECTRUM,
         "Negative Lyapunov exponents are about nearby states: several far states may still coexist. They "
-        "say nothing "
-        "about what is stored or readable.",
+        "say nothing about what is stored or readable.",
     ),
     (
         q.LINEAR_MEMORY_CAPACITY,
         "Capacities say what a linear readout could read, not what the trained readout uses; a direction "
-        "of tiny "
-        "amplitude counts in full, unless noise is added.",
+        "of tiny amplitude counts in full, unless noise is added.",
     ),
     (
         q.PROCESSING_CAPACITY,
-        "Capacity that was not found may be of a higher degree, older than the lags tested, or not "
-        "driven by the "
-        "input; these three cannot be told apart.",
+        "Capacity that was not found may be of a higher degree, older than the lags tested, or not driven "
+        "by the input; these three cannot be told apart.",
     ),
     (
         q.CONTEXT_REPLACED,
-        "The effective context says how old an input may be to matter, not which inputs matter; 1% is of the "
-        "output's own deviation, however small that is.",
+        "The effective context says how old an input may be to matter, not which inputs matter; 1% is of "
+        "the output's own deviation, however small that is.",
     ),
     (
         q.PARTICIPATION_RATIO,

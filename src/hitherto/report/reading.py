@@ -1,7 +1,7 @@
 """One number of an estimate with its interval, and how it is printed.
 
-Estimates are printed with two significant digits and never finer than their standard error; exact numbers with
-up to four. A third digit is given only where two would make the interval look like a point.
+Estimates are printed with two significant digits and never finer than their standard error, exact numbers
+with up to four. A third digit is given only where two would make the interval look like a point.
 """
 
 import math
@@ -56,7 +56,7 @@ class Reading:
         ends = end(self.low, self._place), end(self.high, self._place)
         return "" if ends == (self.centre, self.centre) else f"{ends[0]} to {ends[1]}"
 
-    def times(self, factor: float) -> "Reading":
+    def times(self, factor: float | int) -> "Reading":
         """The same reading in another unit."""
         return Reading(self.value * factor, self.low * factor, self.high * factor, self.error * factor)
 
@@ -109,7 +109,7 @@ def parts(estimates: Iterable[Estimate]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(e.part for e in estimates))
 
 
-def steps(count: Reading | str, provenance: Mapping[str, Any], plain: float = math.nan) -> str:
+def steps(count: Reading | str, provenance: Mapping[str, Any], plain: float | int = math.nan) -> str:
     """A number of steps in words, with its time where the length of a step is known: "61 steps (1.9 s)".
 
     Args:
@@ -122,7 +122,7 @@ def steps(count: Reading | str, provenance: Mapping[str, Any], plain: float = ma
     return f"{words} ({duration(number * seconds)})" if seconds and math.isfinite(number) else words
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """A time in its natural unit, two digits: "0.28 s", "12 min"."""
     for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")):
         if abs(seconds) >= 0.995 * size:
@@ -130,12 +130,12 @@ def duration(seconds: float) -> str:
     return f"{digits(seconds * 1e6)} µs"
 
 
-def digits(value: float, count: int = 2) -> str:
+def digits(value: float | int, count: int = 2) -> str:
     """A number rounded to significant digits."""
     return _fixed(value, _magnitude(value) - count + 1)
 
 
-def rounded_up(value: float) -> int:
+def rounded_up(value: float | int) -> int:
     """The next whole number of two significant digits that is not below `value`: a bound must stay true."""
     unit = 10 ** max(_magnitude(value) - 1, 0)
     return math.ceil(value / unit) * unit
@@ -151,7 +151,7 @@ def _pick(array: Any, index: int | tuple[int, ...]) -> float:
     return math.nan if array is None else float(np.asarray(array, dtype=float)[index])
 
 
-def _magnitude(value: float) -> int:
+def _magnitude(value: float | int) -> int:
     """Power of ten of the first digit; 0 for zero and for what is not finite."""
     return int(f"{value:e}".split("e")[1]) if value and math.isfinite(value) else 0
 
@@ -170,7 +170,7 @@ def _end(value: float, place: int) -> str:
     return digits(value, 1) if vanishes else _fixed(value, place)
 
 
-def _fixed(value: float, place: int, strip: bool = False) -> str:
+def _fixed(value: float | int, place: int, strip: bool = False) -> str:
     """A number whose last digit is 10^place, in scientific form where that is shorter."""
     if math.isnan(value):
         return NOT_A_NUMBER
@@ -182,7 +182,7 @@ def _fixed(value: float, place: int, strip: bool = False) -> str:
     return _signed(text.rstrip("0").rstrip(".") if strip and "." in text else text)
 
 
-def _scientific(value: float, place: int) -> str:
+def _scientific(value: float | int, place: int) -> str:
     mantissa, exponent = f"{value:.{max(_magnitude(value) - place, 0)}e}".split("e")
     return f"{_signed(mantissa)}×10{str(int(exponent)).translate(SUPERSCRIPTS)}"
 

@@ -6,7 +6,7 @@ import re
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from hitherto.report.figure import COLOURS, SETTINGS
+from hitherto.report.drawing import COLOURS, SETTINGS
 
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 DROPPED = (
@@ -24,7 +24,7 @@ def svg(figure: Figure, id: str) -> str:
     """A figure as an `<svg>` element without outside references, the same text for the same figure.
 
     Args:
-        figure: drawn in the colours of `hitherto.report.figure`; each becomes a CSS variable of its name.
+        figure: drawn in the colours of `hitherto.report.drawing`; each becomes a CSS variable of its name.
         id: starts every identifier inside, so that several figures can share a page.
     """
     with mpl.rc_context({**SETTINGS, "svg.hashsalt": id}):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hitherto.core.quantity import Estimate
 from hitherto.report.reading import parts, reading
@@ -64,7 +65,8 @@ def table(estimates: Sequence[Estimate]) -> Table:
     for row in rows(estimates):
         name = "" if f"{row.name}{row.part}" == previous else row.name
         part = [row.part if name else ""] if several else []
-        shown.add_row(name, *part, row.place, row.value, row.interval or row.remark, row.unit)
+        cells = (name, *part, row.place, row.value, row.interval or row.remark, row.unit)
+        shown.add_row(*map(Text, cells))  # names come from files and are no markup
         previous = f"{row.name}{row.part}"
     return shown
 

@@ -55,8 +55,8 @@ def verdict(estimates: Sequence[Estimate], provenance: Mapping[str, Any]) -> tup
     """What the estimates say about a model's memory, most important first.
 
     The first sentence is the headline: half-life, effective context and dimensions of the whole model or,
-    where there are only parts, of the last one. Every number stands with its 95% interval, "9.0 (8.1 to 9.9) steps".
-    What the interval does not decide is passed over or begins with "Cannot tell".
+    where there are only parts, of the last one. Every number stands with its 95% interval, "9.0 (8.1 to 9.9)
+    steps". What the interval does not decide is passed over or begins with "Cannot tell".
 
     Args:
         estimates: of one or several parts of a model; any may be missing.
@@ -76,8 +76,7 @@ def verdict(estimates: Sequence[Estimate], provenance: Mapping[str, Any]) -> tup
 
 
 def told(quantity: Quantity, estimates: Sequence[Estimate], provenance: Mapping[str, Any]) -> str:
-    """What the first rule that speaks about a quantity says of the whole model, or of its last part; or "
-    """."""
+    """What the first rule that speaks about a quantity says of the whole model or its last part; or ""."""
     lead = _lead(estimates, quantity)
     rules = [rule for about, rule in HEADLINE + RULES if about is quantity]
     said = (_clause(rule, lead, estimates, provenance) for rule in rules if lead)
@@ -115,29 +114,38 @@ def rare_growth(subject: Subject) -> str:
         return ""
     return (
         f"rare inputs make gradients grow: their root mean square by {percent(growth)} per step, while "
-        f"those of a "
-        "usual sequence shrink"
+        "those of a usual sequence shrink"
     )
 
 
 def context(subject: Subject) -> str:
     """Says "nothing older than 61 steps changes the output by more than 1%", by the interval's upper end."""
-    curve, limit = subject.estimate, context_limit(subject.estimate)
+    own_data = bool(subject.provenance.get("own_data"))
+    limit = context_limit(subject.estimate, falling=not own_data)
     if limit is None:
-        return _context_not_reached(curve, subject.provenance)
+        return _context_not_reached(subject.estimate, subject.provenance)
     bound = rounded_up(limit)
-    replaced = " by this replacement" if subject.provenance.get("own_data") else ""
+    replaced = " by this replacement" if own_data else ""
     said = steps(f"{bound:,}", subject.provenance, bound)
     return f"nothing older than {said} changes the output by more than 1%{replaced}"
 
 
-def context_limit(curve: Estimate) -> float | None:
-    """Lag from which the upper end of a context curve's interval stays at or below 1%, or None."""
+def context_limit(curve: Estimate, falling: bool = True) -> float | None:
+    """Lag from which the upper end of a context curve's interval stays at or below 1%, or None.
+
+    A curve that cannot rise (`falling`: inputs independent over time) is decided for all later lags by one interval;
+    where later ones are missing, their values are enough. Exact zeros need none.
+    """
     if curve.high is None:
         return None
-    exceeds = np.flatnonzero(~(np.asarray(curve.high) <= CHANGE))
+    value, high = np.asarray(curve.value, float), np.asarray(curve.high, float)
+    high = np.where(value == 0, 0.0, high)
+    bound = np.where(np.isnan(high), value, high) if falling else high
+    exceeds = np.flatnonzero(~(bound <= CHANGE))
     first = exceeds[-1] + 1 if exceeds.size else 0
-    return float(curve.axes["lag"][first]) if first < len(curve.axes["lag"]) else None
+    if first == len(value) or np.isnan(high[first]):
+        return None
+    return float(curve.axes["lag"][first])
 
 
 def stability(subject: Subject) -> str:
@@ -168,8 +176,8 @@ def perfect_cell(subject: Subject) -> str:
     count = subject.estimate.statistics["steps"]
     exponent = reading(subject.estimate, 0)
     return (
-        f"a perfect or near-perfect memory cell: in {count:,} steps its slowest direction neither grows nor "
-        f"decays (largest Lyapunov exponent {exponent} per step)"
+        f"a perfect or near-perfect memory cell: in {count:,} steps its slowest direction neither grows "
+        f"nor decays (largest Lyapunov exponent {exponent} per step)"
     )
 
 
@@ -287,13 +295,13 @@ def disagreement(subject: Subject) -> str:
     short, long = (steps(r, subject.provenance) for r in (half, limit))
     if limit.low > 2 * HALF_LIVES_TO_ONE_PERCENT * max(half.high, 1):
         return (
-            f"two measures differ: the half-life is {short}, yet the context is {long}; "
-            "most of an input fades fast and a small rest of it slowly"
+            f"two measures differ: the half-life is {short}, yet the context is {long}; most of an input "
+            "fades fast and a small rest of it slowly"
         )
     if limit.high < half.low:
         return (
-            f"two measures differ: the half-life is {short}, yet the context is {long}; "
-            "the state keeps inputs longer than the output uses them"
+            f"two measures differ: the half-life is {short}, yet the context is {long}; the state keeps "
+            "inputs longer than the output uses them"
         )
     return ""
 
@@ -431,8 +439,8 @@ def _far_starts(subject: Subject, said: str) -> str:
     if math.isnan(share):
         return f"nearby states converge under the same input ({said}); whether far ones do was not tested"
     return (
-        f"nearby states converge under the same input ({said}), but two far starts ended in different states "
-        f"on {digits(100 * (1 - share))}% of sequences: the model may keep its start for good"
+        f"nearby states converge under the same input ({said}), but two far starts ended in different "
+        f"states on {digits(100 * (1 - share))}% of sequences: the model may keep its start for good"
     )
 
 

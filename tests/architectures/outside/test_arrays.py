@@ -36,7 +36,7 @@ REASONS = {
     "duplicate key": "duplicate tensor name or key 'a'",
     "nan weights": r"weight_ih_l0 holds NaN or infinite values \(1 of 2\)",
     "object array": "weight_hh_l0.npy is an object array.*unpickling",
-    "shape larger than the member": "asks for 4398046511104 bytes .* than the 8 that the member holds",
+    "shape larger than the member": "asks for 8796093022208 bytes .* the member holds 8",
 }
 
 
@@ -112,7 +112,10 @@ def test_the_size_limit_holds_before_anything_is_read(tmp_path):
 
 def test_every_cut_of_a_file_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", w=np.ones(3))
-    whole = {".safetensors": safetensors.numpy.save({"w": np.ones(3)}), ".npz": (tmp_path / "a.npz").read_bytes()}
+    whole = {
+        ".safetensors": safetensors.numpy.save({"w": np.ones(3)}),
+        ".npz": (tmp_path / "a.npz").read_bytes(),
+    }
     for (suffix, data), reader in zip(whole.items(), (read_safetensors, read_npz), strict=True):
         for end in range(0, len(data) - 1, 7):
             with pytest.raises(ValueError, match="cut" + suffix):
@@ -170,7 +173,10 @@ def test_kinds_are_told_by_content(tmp_path):
     text += b" " * (128 - len(text))  # a header of 128 bytes makes the file begin with 0x80, as a pickle does
     assert sniff(written(tmp_path, (128).to_bytes(8, "little") + text, "weights")) == "safetensors"
     assert sniff(written(tmp_path, zipped([("w.npy", npy(np.ones(2)))]), "archive")) == "npz"
-    assert sniff(written(tmp_path, zipped([("config.json", b"{}"), ("model.weights.h5", b"")]), "a.keras")) == "keras"
+    assert (
+        sniff(written(tmp_path, zipped([("config.json", b"{}"), ("model.weights.h5", b"")]), "a.keras"))
+        == "keras"
+    )
     assert sniff(written(tmp_path, b"\x89HDF\r\n\x1a\n" + bytes(20), "a.h5")) == "hdf5"
     assert sniff(written(tmp_path, b"\x08\x07\x12\x07pytorch", "a.onnx")) == "onnx"
 
@@ -182,7 +188,11 @@ def test_kinds_are_told_by_content(tmp_path):
         ("a.onnx", b"\x89HDF\r\n\x1a\n" + bytes(20), "suffix says onnx, the first bytes say an HDF5 file"),
         ("a.h5", b"hello, this is text", "suffix says hdf5, the first bytes say something else"),
         ("a.keras", zipped([("w.npy", npy(np.ones(2)))]), "suffix says keras, the zip archive holds npz"),
-        ("a.pt", zipped([("m/code/x.py", b""), ("m/data.pkl", b""), ("m/constants.pkl", b"")]), "TorchScript"),
+        (
+            "a.pt",
+            zipped([("m/code/x.py", b""), ("m/data.pkl", b""), ("m/constants.pkl", b"")]),
+            "TorchScript",
+        ),
         ("a.npz", b"", r"a.npz is empty \(0 bytes\)"),
     ],
 )
@@ -192,9 +202,9 @@ def test_sniff_refuses(name, data, message, tmp_path):
 
 
 def test_missing_files_and_folders(tmp_path):
-    with pytest.raises(ValueError, match="there is no file .*absent.onnx"):
+    with pytest.raises(ValueError, match=r"there is no file .*absent.onnx"):
         sniff(tmp_path / "absent.onnx")
-    with pytest.raises(ValueError, match="is a folder, not a model file"):
+    with pytest.raises(ValueError, match=r"is a folder, not a model file"):
         sniff(tmp_path)
 
 
@@ -213,7 +223,7 @@ def test_torch_files(tmp_path):
 def test_whole_modules_and_scripts_are_refused(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save(torch.nn.LSTM(3, 2), tmp_path / "whole.pt")
-    with pytest.raises(ValueError, match="not a plain state dict.*never loaded: save the weights with"):
+    with pytest.raises(ValueError, match=r"not a plain state dict.*never loaded: save the weights with"):
         read_torch(tmp_path / "whole.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(ValueError, match="holds a list, not a state dict"):

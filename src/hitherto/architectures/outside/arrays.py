@@ -21,7 +21,9 @@ MAX_TENSORS = 100_000
 MAX_RANK = 8
 MAX_RATIO = 1000
 
-HOW_TO_SAVE = "save the weights with `safetensors.torch.save_file(model.state_dict(), 'model.safetensors')` and read that file"
+HOW_TO_SAVE = (
+    "save the weights with `safetensors.torch.save_file(model.state_dict(), path)` and read that file"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +52,16 @@ class Arrays:
         """
         if self.dtypes[name] not in ("float16", "bfloat16", "float32", "float64"):
             raise ValueError(
-                f"{self.source}: {name} holds {self.dtypes[name]} values; weights are read as float16, bfloat16, "
-                "float32 or float64: save the model unquantised"
+                f"{self.source}: {name} holds {self.dtypes[name]} values; weights are read as float16, "
+                "bfloat16, float32 or float64: save the model unquantised"
             )
         values = np.asarray(self.fetch(name))
         wide = values.astype(np.result_type(np.float32, values.dtype.newbyteorder("=")), copy=False)
         bad = int(np.sum(~np.isfinite(wide)))
         if bad:
             raise ValueError(
-                f"{self.source}: {name} holds NaN or infinite values ({bad} of {wide.size}); a model with such "
-                "weights has no memory to measure: save it before training diverged"
+                f"{self.source}: {name} holds NaN or infinite values ({bad} of {wide.size}); a model with "
+                "such weights has no memory to measure: save it before training diverged"
             )
         return wide
 
@@ -83,40 +85,40 @@ _SUFFIXES: dict[str, Kind] = {
     ".hdf5": "hdf5",
     ".onnx": "onnx",
 }
-_CONTAINERS = {
+_CONTENTS = {
     "npz": "a zip archive",
     "torch": "a zip archive",
     "keras": "a zip archive",
     "hdf5": "an HDF5 file",
 }
+_CONTENTS |= {"safetensors": "a safetensors file", "onnx": "something else"}
 
 
 def sniff(path: Path | str) -> Kind:
-    """What kind of model file this is, from its content; the suffix decides only where the content has no mark.
+    """What kind of model file this is, by its content; the suffix decides where content has no mark.
 
     Raises:
         ValueError: if there is no such file, it is a folder or empty, suffix and content disagree, or the
             content is a kind that is never read (pickles, TorchScript).
     """
     path = Path(path)
-    first = _first_bytes(path)
-    content, said = _content(first), _SUFFIXES.get(path.suffix.lower())
-    expected = _CONTAINERS.get(said or "", "a safetensors file" if said == "safetensors" else None)
-    if said == "torch" and content == "a pickle":
-        return "torch"  # how PyTorch saved before 1.6; still read with weights_only
+    content, said = _content(_first_bytes(path)), _SUFFIXES.get(path.suffix.lower())
     if content == "a pickle":
+        if said == "torch":
+            return said  # how PyTorch saved before 1.6; still read with weights_only
         raise ValueError(
-            f"{path.name} holds a pickle (it starts with 0x80), and unpickling can run any code, so it is never "
-            f"done: {HOW_TO_SAVE}"
+            f"{path.name} holds a pickle (it starts with 0x80), and unpickling can run any code, so it is "
+            f"never done: {HOW_TO_SAVE}"
         )
-    if said and content != expected and not (content is None and said == "safetensors"):
+    damaged = said == "safetensors" and content == "something else"  # its reader says what is wrong with it
+    if said and content != _CONTENTS[said] and not damaged:
         raise ValueError(
-            f"{path.name}: the suffix says {said}, the first bytes say {content or 'something else'}; "
-            "give the file its right suffix, or save it again"
+            f"{path.name}: the suffix says {said}, the first bytes say {content}; give the file its right "
+            "suffix, or save it again"
         )
     if content == "a zip archive":
         return _zip_kind(path, said)
-    return said or {"an HDF5 file": "hdf5", "a safetensors file": "safetensors", None: "onnx"}[content]
+    return said or next(kind for kind, mark in _CONTENTS.items() if mark == content)  # type: ignore[return-value]
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -134,7 +136,7 @@ def _first_bytes(path: Path) -> bytes:
     return first
 
 
-def _content(first: bytes) -> str | None:
+def _content(first: bytes) -> str:
     braces = first[8:9] == b"{"
     # The length of a safetensors header may begin with any byte, also with the mark of a pickle.
     if braces and first[4:8] == bytes(4):
@@ -145,7 +147,7 @@ def _content(first: bytes) -> str | None:
         return "a zip archive"
     if first[0] == 0x80:
         return "a pickle"
-    return "a safetensors file" if braces else None
+    return "a safetensors file" if braces else "something else"
 
 
 def _zip_kind(path: Path, said: Kind | None) -> Kind:
@@ -161,8 +163,8 @@ def _zip_kind(path: Path, said: Kind | None) -> Kind:
         found = "npz"
     if found is None or (said and said != found):
         raise ValueError(
-            f"{path.name}: the suffix says {said or 'nothing'}, the zip archive holds {found or 'no known model'} "
-            f"({', '.join(sorted(names)[:5])}); give a .npz, .keras or .pt file"
+            f"{path.name}: the suffix says {said or 'nothing'}, the zip archive holds "
+            f"{found or 'no known model'} ({', '.join(sorted(names)[:5])}); give a .npz, .keras or .pt file"
         )
     return found
 
@@ -176,8 +178,8 @@ def _expect(path: Path, kind: Kind) -> None:
 def _check_total(path: Path, total: int, max_bytes: int) -> None:
     if total > max_bytes:
         raise ValueError(
-            f"{path.name}: its arrays take {total} bytes, more than the limit of {max_bytes}; raise --max-bytes "
-            "if the file is trusted"
+            f"{path.name}: its arrays take {total} bytes, more than the limit of {max_bytes}; raise "
+            "--max-bytes if the file is trusted"
         )
 
 
@@ -228,8 +230,10 @@ def read_safetensors(path: Path | str, max_bytes: int = MAX_BYTES) -> Arrays:
         entry = entries[name]
         with path.open("rb") as file:
             file.seek(start + entry.begin)
-            return np.frombuffer(file.read(entry.end - entry.begin), _FLOATS[entry.dtype]).reshape(
-                entry.shape
+            return (
+                np.fromfile(file, np.uint8, entry.end - entry.begin)
+                .view(_FLOATS[entry.dtype])
+                .reshape(entry.shape)
             )
 
     dtypes = {name: _FLOATS[e.dtype].name if e.dtype in _FLOATS else e.dtype for name, e in entries.items()}
@@ -250,8 +254,8 @@ def _header(path: Path) -> tuple[int, dict[str, Any]]:
             )
         if length > size - 8:
             raise ValueError(
-                f"{path.name}: header length {length} is larger than the file ({size} bytes); it is cut short or "
-                "damaged: get it again"
+                f"{path.name}: header length {length} is larger than the file ({size} bytes); it is cut "
+                "short or damaged: get it again"
             )
         text = file.read(length)
     try:
@@ -335,10 +339,11 @@ def _check_tiling(path: Path, entries: Mapping[str, _Entry], size: int) -> None:
 
 
 def read_npz(path: Path | str, max_bytes: int = MAX_BYTES) -> Arrays:
-    """Open a NumPy archive; nothing in it is unpickled or extracted to disk. Arrays without axes are left out.
+    """Open a NumPy archive; nothing is unpickled or put on disk, arrays without axes are left out.
 
     Raises:
-        ValueError: if a member is encrypted, packed too densely, holds objects, or is not as long as its header says.
+        ValueError: if a member is encrypted, packed too densely, holds objects, or is not as long as its
+            header says.
     """
     path = Path(path)
     _expect(path, "npz")
@@ -383,8 +388,8 @@ def _check_member(path: Path, member: zipfile.ZipInfo) -> None:
         raise ValueError(f"{where} points outside the archive; refused")
     if member.file_size > MAX_RATIO * max(member.compress_size, 1):
         raise ValueError(
-            f"{where} would grow from {member.compress_size} to {member.file_size} bytes, more than {MAX_RATIO} "
-            "times; save it uncompressed (np.savez) if it is genuine"
+            f"{where} would grow from {member.compress_size} to {member.file_size} bytes, more than "
+            f"{MAX_RATIO} times; save it uncompressed (np.savez) if it is genuine"
         )
 
 
@@ -395,15 +400,15 @@ def _npy_header(path: Path, member: zipfile.ZipInfo) -> tuple[tuple[int, ...], n
         held = member.file_size - file.tell()
     if dtype.hasobject or dtype.names:
         raise ValueError(
-            f"{where} is an object array or a table: it would need unpickling, which can run any code; save plain "
-            "arrays of numbers"
+            f"{where} is an object array or a table: it would need unpickling, which can run any code; "
+            "save plain arrays of numbers"
         )
     if len(shape) > MAX_RANK or any(n < 0 for n in shape):
         raise ValueError(f"{where} has the shape {shape}; expected at most {MAX_RANK} sizes, none negative")
     if math.prod(shape) * dtype.itemsize != held:
         raise ValueError(
-            f"{where}: its header asks for {math.prod(shape) * dtype.itemsize} bytes (shape {shape}), more or less "
-            f"than the {held} that the member holds; get the file again"
+            f"{where}: its header asks for {math.prod(shape) * dtype.itemsize} bytes (shape {shape}), the "
+            f"member holds {held}; get the file again"
         )
     return tuple(shape), dtype
 
@@ -448,8 +453,8 @@ def read_torch(path: Path | str, max_bytes: int = MAX_BYTES) -> Arrays:
         loaded = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # unpickling foreign bytes fails in any way
         raise ValueError(
-            f"{path.name} is not a plain state dict ({str(error).splitlines()[0]:.120}), and whole pickled modules "
-            f"are never loaded: {HOW_TO_SAVE}"
+            f"{path.name} is not a plain state dict ({str(error).splitlines()[0]:.120}), and whole pickled "
+            f"modules are never loaded: {HOW_TO_SAVE}"
         ) from error
     return from_state_dict(path.name, _state_dict(path, loaded))
 

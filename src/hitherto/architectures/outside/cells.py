@@ -1,4 +1,4 @@
-"""One recurrent cell from named tensors: which kind it is, how its blocks lie, and its weights in PyTorch's form."""
+"""One recurrent cell from named tensors: its kind, how its blocks lie, and its weights in PyTorch's form."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -8,7 +8,7 @@ import numpy as np
 
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.outside.found import Reading
-from hitherto.architectures.outside.plan import Plan, Read
+from hitherto.architectures.outside.plan import Plan, Read, called
 from hitherto.architectures.rnn import RNN
 from hitherto.core.model import Recurrence, Weights
 
@@ -49,8 +49,8 @@ def cell_plan(
     """The plan of one direction of one layer.
 
     Args:
-        fields: `weight_ih`, `weight_hh`, and where they exist `weight_hr`, `bias_ih`, `bias_hh`; `bias` for a single
-            bias and `bias_n` (Equinox); `weight_ci`, `weight_cf`, `weight_co` (peepholes).
+        fields: `weight_ih`, `weight_hh`, and where they exist `weight_hr`, `bias_ih`, `bias_hh`; `bias` for a
+            single bias and `bias_n` (Equinox); `weight_ci`, `weight_cf`, `weight_co` (peepholes).
         writer: whose block order and orientation the names suggest.
     Raises:
         ValueError: if the shapes are not those of an RNN, GRU or LSTM.
@@ -70,16 +70,15 @@ def cell_plan(
 def _layout(name: str, fields: Fields, shapes: Shapes, reading: Reading, writer: Writer) -> Layout:
     for role in ("weight_ih", "weight_hh"):
         if role not in fields:
-            raise ValueError(
-                f"{name or 'the model'} has {', '.join(fields.values())} but no {role}; save it whole"
-            )
+            raise ValueError(f"{called(name)} has {', '.join(fields.values())} but no {role}; save it whole")
         _check_rank(fields[role], shapes[fields[role]])
     ih, hh = (shapes[fields[role]] for role in ("weight_ih", "weight_hh"))
     turned = _is_turned(ih, hh, writer)
     (rows, input_size), (recurrent_rows, visible) = (ih[::-1], hh[::-1]) if turned else (ih, hh)
     if rows != recurrent_rows:
         raise ValueError(
-            f"{fields['weight_ih']} has {rows} rows, {fields['weight_hh']} has {recurrent_rows} (shapes {ih}, {hh}); "
+            f"{fields['weight_ih']} has {rows} rows, {fields['weight_hh']} has {recurrent_rows} (shapes "
+            f"{ih}, {hh}); "
             "the two belong to the same gates and need as many rows: check that they are of one layer"
         )
     width, projection = _width(fields, shapes, turned, visible)
@@ -114,8 +113,8 @@ def _width(fields: Fields, shapes: Shapes, turned: bool, visible: int) -> tuple[
     projection, width = shape[::-1] if turned and len(shape) == 2 else (*shape, 0, 0)[:2]
     if len(shape) != 2 or projection != visible or not 0 < projection < width:
         raise ValueError(
-            f"{name} has the shape {shape}, but {fields['weight_hh']} {shapes[fields['weight_hh']]} needs a projection "
-            f"to {visible} from more units than that; check that the two are of one layer"
+            f"{name} has the shape {shape}, but {fields['weight_hh']} {shapes[fields['weight_hh']]} needs "
+            f"a projection to {visible} from more units than that; check that the two are of one layer"
         )
     return width, projection
 
@@ -123,8 +122,8 @@ def _width(fields: Fields, shapes: Shapes, turned: bool, visible: int) -> tuple[
 def _kind(name: str, rows: int, width: int, projection: int | None) -> str:
     if rows % width:
         raise ValueError(
-            f"{name}: {rows} rows are not a multiple of {width}, the units; an RNN has 1, a GRU 3 and an LSTM 4 times "
-            "as many rows as units"
+            f"{name}: {rows} rows are not a multiple of {width}, the units; an RNN has 1, a GRU 3 and an "
+            "LSTM 4 times as many rows as units"
         )
     gates = rows // width
     if gates not in KINDS:
@@ -144,8 +143,8 @@ def check_gates(reading: Reading) -> None:
     """Refuse an order of gate blocks that is none of an LSTM's or GRU's."""
     if reading.gates and not any(_asked(reading.gates, kind) for kind in ("LSTM", "GRU")):
         raise ValueError(
-            f"gates {reading.gates!r} is no order of gate blocks; give the letters i, f, g (or c), o of an LSTM or "
-            "r, z, n (or h) of a GRU, each once, such as ifgo or zrn"
+            f"gates {reading.gates!r} is no order of gate blocks; give the letters i, f, g (or c), o of an "
+            "LSTM or r, z, n (or h) of a GRU, each once, such as ifgo or zrn"
         )
 
 
@@ -161,7 +160,8 @@ def _order(
     asked = _asked(reading.gates, kind) if reading.gates else None
     if turned and writer == "PyTorch" and kind != "RNN" and not asked:
         raise ValueError(
-            f"{fields['weight_hh']} is a {kind} stored (in, out) with shape {hh}; PyTorch stores (out, in), so the order "
+            f"{fields['weight_hh']} is a {kind} stored (in, out) with shape {hh}; PyTorch stores (out, "
+            "in), so the order "
             f"of its gate blocks is not known: give it with --gates, such as {ORDERS[kind]}"
         )
     return asked or _WRITTEN[writer][kind]
@@ -192,13 +192,13 @@ def _check_vectors(name: str, fields: Fields, shapes: Shapes, layout: Layout) ->
         pair = role == "bias" and layout.kind == "GRU" and shape == (2, layout.rows)
         if shape != expected[role] and not pair:
             raise ValueError(
-                f"{fields[role]} has the shape {shape}, expected {expected[role]} beside {fields['weight_hh']} "
-                f"{shapes[fields['weight_hh']]}; check that the two are of one layer"
+                f"{fields[role]} has the shape {shape}, expected {expected[role]} beside "
+                f"{fields['weight_hh']} {shapes[fields['weight_hh']]}; check that the two are of one layer"
             )
     peepholes = [role for role in _PEEPHOLES if role in fields]
     if peepholes and (layout.kind != "LSTM" or len(peepholes) < 3):
         raise ValueError(
-            f"{name or 'the model'}: peepholes {', '.join(peepholes)} on a {layout.kind}; an LSTM has all three"
+            f"{called(name)}: peepholes {', '.join(peepholes)} on a {layout.kind}; an LSTM has all three"
         )
     if "bias_n" in fields and layout.kind != "GRU":
         raise ValueError(f"{fields['bias_n']} stands beside a {layout.kind}; only a GRU has a bias_n")
@@ -210,7 +210,7 @@ def _check_vectors(name: str, fields: Fields, shapes: Shapes, layout: Layout) ->
 def _architecture(
     fields: Fields, shapes: Shapes, layout: Layout, reading: Reading, writer: Writer
 ) -> tuple[Recurrence, tuple[str, ...]]:
-    sizes = dict(input_size=layout.input_size, width=layout.width)
+    sizes = {"input_size": layout.input_size, "width": layout.width}
     bias = any(role.startswith("bias") for role in fields)
     activation, gate = reading.activation or "tanh", reading.recurrent_activation or "sigmoid"
     if layout.kind == "RNN":

@@ -10,7 +10,7 @@ import numpy as np
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.outside.cells import KINDS, Shapes, blocks
 from hitherto.architectures.outside.found import Reading
-from hitherto.architectures.outside.plan import Plan, Read
+from hitherto.architectures.outside.plan import Plan, Read, called
 from hitherto.architectures.rnn import RNN
 from hitherto.core.model import Recurrence, Weights
 
@@ -78,7 +78,7 @@ class _Dense(NamedTuple):
 
 
 def _flax(prefix: str, parts: Parts, shapes: Shapes, reading: Reading) -> Plan | None:
-    name = prefix.rstrip("./") or "the model"
+    name = called(prefix.rstrip("./"))
     gates = {gate for gate, tensors in parts.items() if "kernel" in tensors}
     if gates == {"if", "in", "hf", "hn"}:
         raise ValueError(

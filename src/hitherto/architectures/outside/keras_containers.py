@@ -1,4 +1,4 @@
-"""The files that Keras writes, opened without trust: HDF5 in two layouts, and the .keras archive around it."""
+"""The files that Keras writes, opened without trust: HDF5 in two layouts, and .keras archives around it."""
 
 import io
 import json
@@ -73,14 +73,16 @@ def keras_contents(path: Path, max_bytes: int) -> Contents:
     """Open a .keras, .weights.h5 or legacy .h5 file and read the arrays of its recurrent cells.
 
     Raises:
-        ValueError: if the file is none of these, is damaged, reaches outside itself, or claims to be larger than
-            it can be.
+        ValueError: if the file is none of these, is damaged, reaches outside itself, or claims to be larger
+            than it can be.
     """
     kind = sniff(path)
     if kind == "keras":
         return _archive(path, max_bytes)
     if kind != "hdf5":
-        raise ValueError(f"{path.name} was to be read as a Keras file, but it looks like {kind}; read it as that")
+        raise ValueError(
+            f"{path.name} was to be read as a Keras file, but it looks like {kind}; read it as that"
+        )
     return _hdf5(path.name, path, path.stat().st_size, max_bytes)
 
 
@@ -106,13 +108,15 @@ def _member(source: str, archive: zipfile.ZipFile, name: str, limit: int) -> byt
     declared = archive.getinfo(name).file_size
     if declared > limit:
         raise ValueError(
-            f"{source}: {name} takes {declared} bytes, more than the limit of {limit}; raise --max-bytes if the "
-            "file is trusted"
+            f"{source}: {name} takes {declared} bytes, more than the limit of {limit}; raise --max-bytes if "
+            "the file is trusted"
         )
     with archive.open(name) as file:
         data = file.read(declared + 1)
     if len(data) != declared:
-        raise ValueError(f"{source}: {name} holds {len(data)} bytes, {declared} are declared; get the file again")
+        raise ValueError(
+            f"{source}: {name} holds {len(data)} bytes, {declared} are declared; get the file again"
+        )
     return data
 
 
@@ -122,7 +126,9 @@ def _json(source: str, text: str | bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{source}: the config is not JSON ({error}); save the model again") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{source}: the config is {type(value).__name__}, not a JSON object; save the model again")
+        raise ValueError(
+            f"{source}: the config is {type(value).__name__}, not a JSON object; save the model again"
+        )
     return value
 
 
@@ -145,7 +151,9 @@ def _hdf5(source: str, file: Path | io.BytesIO, size: int, max_bytes: int) -> Co
         group = root["model_weights"] if isinstance(root.get("model_weights"), h5py.Group) else root
         layers = _list(source, group, "layer_names")
         cells = _legacy_cells(source, group, layers) if layers else _numbered_cells(source, datasets)
-        arrays = _read(source, datasets, [name for cell in cells for name in cell.fields.values()], size, max_bytes)
+        arrays = _read(
+            source, datasets, [name for cell in cells for name in cell.fields.values()], size, max_bytes
+        )
         config = _text(source, root, "model_config")
         version = _text(source, group, "keras_version") or _text(source, root, "keras_version")
     config = _json(source, config) if config is not None else None
@@ -158,7 +166,9 @@ def _inventory(source: str, root: h5py.File) -> tuple[dict[str, h5py.Dataset], d
     labels: dict[str, str] = {}
     for number, (path, item) in enumerate(_walk(source, root)):
         if number > MAX_TENSORS:
-            raise ValueError(f"{source}: more than {MAX_TENSORS} groups and arrays; save the recurrent part alone")
+            raise ValueError(
+                f"{source}: more than {MAX_TENSORS} groups and arrays; save the recurrent part alone"
+            )
         if isinstance(item, h5py.Dataset):
             datasets[path] = item
         elif path.endswith("/vars"):
@@ -177,8 +187,8 @@ def _walk(source: str, group: h5py.Group, prefix: str = "", depth: int = 0) -> I
         path = f"{prefix}{name}"
         if not isinstance(link, h5py.HardLink):
             raise ValueError(
-                f"{source}: {path} is {_link_said(link)}; Keras writes no links, and they are never followed: save "
-                "the model again"
+                f"{source}: {path} is {_link_said(link)}; Keras writes no links, and none is followed: "
+                "save the model again"
             )
         item = group[name]
         yield path, item
@@ -203,7 +213,8 @@ def _numbered_cells(source: str, datasets: Mapping[str, h5py.Dataset]) -> tuple[
     for cell, roles in fields.items():
         _check_fields(source, cell, roles, datasets)
     return tuple(
-        StoredCell(tuple(cell.split("/")), fields[cell], kinds[cell]) for cell in sorted(fields, key=by_number)
+        StoredCell(tuple(cell.split("/")), fields[cell], kinds[cell])
+        for cell in sorted(fields, key=by_number)
     )
 
 
@@ -213,11 +224,14 @@ def _legacy_cells(source: str, group: h5py.Group, layers: Sequence[str]) -> tupl
     at = group.name.strip("/")
     for layer in layers:
         if layer not in group:
-            raise ValueError(f"{source}: layer_names lists {layer}, and there is no such group; save it again")
+            raise ValueError(
+                f"{source}: layer_names lists {layer}, and there is no such group; save it again"
+            )
         for weight in _list(source, group[layer], "weight_names"):
             if _KERAS_1.fullmatch(weight):
                 raise ValueError(
-                    f"{source}: {layer} holds {weight}, one array a gate, as Keras 1 wrote it; re-save with Keras 2"
+                    f"{source}: {layer} holds {weight}, one array a gate, as Keras 1 wrote it; re-save with "
+                    "Keras 2"
                 )
             parent, _, last = weight.rpartition("/")
             name = "/".join(part for part in (at, layer, weight) if part)
@@ -231,14 +245,18 @@ def _legacy_cells(source: str, group: h5py.Group, layers: Sequence[str]) -> tupl
 
 def _check_fields(source: str, cell: str, roles: Mapping[str, str], names: Mapping[str, Any]) -> None:
     """Refuse a cell that lacks a matrix, or that has further arrays, such as those of a normalisation."""
-    more = [n for n in names if n.startswith(f"{cell}/") and n not in roles.values() and "seed_generator" not in n]
+    more = [
+        n for n in names if n.startswith(f"{cell}/") and n not in roles.values() and "seed_generator" not in n
+    ]
     more += [roles[role] for role in roles if role not in _ROLES.values()]
     missing = {"kernel", "recurrent_kernel"} - roles.keys()
     if missing or more:
-        what = f"no {', '.join(sorted(missing))}" if missing else f"{', '.join(sorted(set(more))[:4])} beside it"
+        what = (
+            f"no {', '.join(sorted(missing))}" if missing else f"{', '.join(sorted(set(more))[:4])} beside it"
+        )
         raise ValueError(
-            f"{source}: the recurrent cell {cell} has {what}; only cells of kernel, recurrent_kernel and bias are "
-            "read, so layer-normalised, convolutional and own cells are not supported"
+            f"{source}: the recurrent cell {cell} has {what}; only cells of kernel, recurrent_kernel and "
+            "bias are read: layer-normalised, convolutional and own cells are not supported"
         )
 
 
@@ -255,7 +273,9 @@ def _read(
 ) -> Arrays:
     missing = [name for name in names if name not in datasets]
     if missing:
-        raise ValueError(f"{source}: {missing[0]} is listed in weight_names, and not stored; save the model again")
+        raise ValueError(
+            f"{source}: {missing[0]} is listed in weight_names, and not stored; save the model again"
+        )
     total = sum(_checked_bytes(source, name, datasets[name], size) for name in names)
     if total > max_bytes:
         raise ValueError(
@@ -267,7 +287,9 @@ def _read(
 
 def _values(dataset: h5py.Dataset) -> np.ndarray:
     values = dataset[()]
-    halves = values.dtype.kind == "V" and values.dtype.itemsize == 2 and dataset.attrs.get("dtype") == "bfloat16"
+    halves = (
+        values.dtype.kind == "V" and values.dtype.itemsize == 2 and dataset.attrs.get("dtype") == "bfloat16"
+    )
     return values.view(jnp.bfloat16) if halves else values
 
 
@@ -275,19 +297,23 @@ def _checked_bytes(source: str, name: str, dataset: h5py.Dataset, size: int) -> 
     """Bytes that the array takes, once it is sure that the file itself holds it in a form we read."""
     where, shape = f"{source}: {name}", dataset.shape
     if dataset.is_virtual or dataset.external:
-        raise ValueError(f"{where} takes its values from other files; they are never opened: save the model again")
+        raise ValueError(
+            f"{where} takes its values from other files; they are never opened: save the model again"
+        )
     if shape is None or len(shape) > MAX_RANK:
         raise ValueError(f"{where} has the shape {shape}; expected at most {MAX_RANK} sizes")
     settings = dataset.id.get_create_plist()
     filters = [settings.get_filter(k) for k in range(settings.get_nfilters())]
     if any(code not in _FILTERS for code, *_ in filters):
         codes = ", ".join(str(code) for code, *_ in filters)
-        raise ValueError(f"{where} is packed by the HDF5 filters {codes}; only gzip is read: save it with gzip or plain")
+        raise ValueError(
+            f"{where} is packed by the HDF5 filters {codes}; only gzip is read: save it with gzip or plain"
+        )
     declared = dataset.dtype.itemsize * max(math.prod(shape), math.prod(dataset.chunks or ()))
     if declared > size * (MAX_RATIO if filters else 1):
         raise ValueError(
-            f"{where} declares {declared} bytes (shape {shape}), the file has {size}; it is damaged or made to "
-            "exhaust memory: refused"
+            f"{where} declares {declared} bytes (shape {shape}), the file has {size}; it is damaged or made "
+            "to exhaust memory: refused"
         )
     if math.prod(shape) and not dataset.id.get_storage_size():
         raise ValueError(f"{where} of shape {shape} has no stored values; save the model again")
@@ -299,8 +325,10 @@ def _checked_bytes(source: str, name: str, dataset: h5py.Dataset, size: int) -> 
 
 def _attribute(source: str, group: h5py.Group, name: str) -> Any:
     stored = group.attrs.get_id(name)
-    if stored.get_storage_size() > MAX_TEXT or math.prod(stored.shape) > MAX_TENSORS:
-        raise ValueError(f"{source}: the attribute {name} takes more than {MAX_TEXT} bytes; no Keras file does: refused")
+    if math.prod(stored.shape) * stored.dtype.itemsize > MAX_TEXT:
+        raise ValueError(
+            f"{source}: the attribute {name} takes more than {MAX_TEXT} bytes; no Keras file does: refused"
+        )
     return group.attrs[name]
 
 
@@ -317,7 +345,11 @@ def _text(source: str, group: h5py.Group, name: str) -> str | None:
 
 def _list(source: str, group: h5py.Group, name: str) -> list[str]:
     """A list of texts in one attribute, or in several that are numbered from 0; empty if there is none."""
-    parts = [name] if name in group.attrs else list(takewhile(group.attrs.__contains__, (f"{name}{k}" for k in count())))
+    parts = (
+        [name]
+        if name in group.attrs
+        else list(takewhile(group.attrs.__contains__, (f"{name}{k}" for k in count())))
+    )
     return [_decoded(value) for part in parts for value in np.ravel(_attribute(source, group, part))]
 
 

@@ -17,7 +17,6 @@ from hitherto.architectures.outside.plan import Plan
 from hitherto.architectures.wrappers import StepFunction
 from hitherto.core.model import Model, State, precision
 
-
 _EXACT_CELLS = (eqx.nn.LSTMCell, eqx.nn.GRUCell)
 
 
@@ -25,8 +24,8 @@ def from_object(obj: Any, reading: Reading | None = None) -> list[Found]:
     """The recurrent models in an object that is loaded already.
 
     Args:
-        obj: a PyTorch module, an Equinox or Flax nnx module, or a dict of arrays, nested or flat (Flax and Haiku
-            parameters, state dicts). Frameworks are never imported: an object of theirs means they are loaded.
+        obj: a PyTorch module, an Equinox or Flax nnx module, or a dict of arrays, nested or flat (parameters
+            of Flax and Haiku, state dicts). No framework is imported: an object of one means it is loaded.
         reading: what the object does not say; modules of PyTorch and cells of Equinox say everything.
     Raises:
         ValueError: if there is no recurrent layer in it, or one that is not supported.
@@ -48,7 +47,7 @@ def _certain(plan: Plan) -> Plan:
 
 
 def _opened(obj: Any) -> tuple[Arrays, dict[str, str | None]]:
-    """The arrays of an object, and the prefixes of the layers that are known for certain, with their activation."""
+    """The arrays of an object, and the prefixes of layers known for certain, with their activation."""
     kind = type(obj).__name__
     torch, nnx = sys.modules.get("torch"), sys.modules.get("flax.nnx")
     if torch and isinstance(obj, torch.nn.Module):
@@ -60,8 +59,8 @@ def _opened(obj: Any) -> tuple[Arrays, dict[str, str | None]]:
     }
     if not leaves:
         raise ValueError(
-            f"a {kind} object holds no arrays that can be read; give a torch, Equinox or Flax nnx module, its "
-            "parameters as a dict of arrays, or wrap any step function with hitherto.adapt"
+            f"a {kind} object holds no arrays that can be read; give a torch, Equinox or Flax nnx module, "
+            "its parameters as a dict of arrays, or wrap any step function with hitherto.adapt"
         )
     tensors = torch and any(isinstance(leaf, torch.Tensor) for leaf in leaves.values())
     cells = _named_leaves(obj, lambda node: isinstance(node, _EXACT_CELLS))

@@ -1,7 +1,7 @@
 """Recurrent layers recognised by the names and shapes of their tensors, and read without their framework.
 
-Everything is brought into PyTorch's form: `weight_ih` (gates width, input), `weight_hh` (gates width, visible),
-blocks in the order i, f, g, o of an LSTM and r, z, n of a GRU.
+Everything is brought into PyTorch's form: `weight_ih` (gates width, input) and `weight_hh` (gates width,
+visible), blocks in the order i, f, g, o of an LSTM and r, z, n of a GRU.
 """
 
 import re
@@ -15,7 +15,7 @@ from hitherto.architectures.outside.arrays import Arrays
 from hitherto.architectures.outside.cells import Fields, Shapes, Writer, cell_plan, check_gates
 from hitherto.architectures.outside.found import Found, Reading
 from hitherto.architectures.outside.jax_cells import jax_plans
-from hitherto.architectures.outside.plan import Plan, both_directions, chained, stacked
+from hitherto.architectures.outside.plan import Plan, both_directions, called, chained, stacked
 from hitherto.architectures.wrappers import Bidirectional
 
 _SEPARATOR = "[._/-]"
@@ -64,8 +64,10 @@ def find_layers(shapes: Shapes, reading: Reading) -> list[Plan]:
     if not plans:
         shown = ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:8])
         raise ValueError(
-            f"{len(shapes)} tensors, no recurrent layer: {shown}{', ...' if len(shapes) > 8 else ''}; recurrent layers "
-            "are known by names such as weight_ih_l0 and weight_hh_l0, w_ih and w_hh, kernel and recurrent_kernel"
+            f"{len(shapes)} tensors, no recurrent layer: {shown}{', ...' if len(shapes) > 8 else ''}; "
+            "recurrent layers "
+            "are known by names such as weight_ih_l0 and weight_hh_l0, w_ih and w_hh, kernel and "
+            "recurrent_kernel"
         )
     return chain(plans, shapes)
 
@@ -78,8 +80,10 @@ def single_layers(shapes: Shapes, reading: Reading) -> list[Plan]:
     plans = [_module(key, parts, shapes, reading) for key, parts in groups.items()] + jax_plans(
         shapes, reading
     )
-    for key, plan in zip(groups, plans, strict=False):
-        _refuse_beside(key.prefix, plan, _others(plans, shapes))
+    prefixes = [key.prefix for key in groups] + [_prefix(plan) for plan in plans[len(groups) :]]
+    others = _others(plans, shapes)
+    for prefix in prefixes:
+        _refuse_beside(prefix, others)
     return plans
 
 
@@ -189,29 +193,34 @@ def _refuse_unreadable(shapes: Shapes) -> None:
     for name, shape in shapes.items():
         if _REPARAMETRISED.fullmatch(name):
             raise ValueError(
-                f"{name}: the weight is stored in parts (weight normalisation or another parametrization), the "
-                "effective weight is not in the file; bake the parametrization before saving "
+                f"{name}: the weight is stored in parts (weight normalisation or another parametrization), "
+                "the effective weight is not in the file; bake the parametrization before saving "
                 "(torch.nn.utils.parametrize.remove_parametrizations)"
             )
         combined = _COMBINED.fullmatch(name)
         if combined and re.sub(r"(kernel|weights)(:0)?$", r"recurrent_kernel\2", name) not in shapes:
             raise ValueError(
-                f"{name} {shape} is a combined kernel of TensorFlow 1, with the order i, j, f, o and a forget bias that "
-                "is not in the file; it is not supported: save the layer again with Keras"
+                f"{name} {shape} is a combined kernel of TensorFlow 1, with the order i, j, f, o and a "
+                "forget bias that is not in the file; it is not supported: save the layer again with Keras"
             )
 
 
-def _refuse_beside(prefix: str, plan: Plan, others: Iterable[str]) -> None:
-    """Refuse a cell that has parameters of something we do not compute; without prefix, only modules beside it."""
+def _prefix(plan: Plan) -> str:
+    """The name with the separator that follows it in the tensors."""
+    return plan.tensors[0][: len(plan.name) + 1] if plan.name else ""
+
+
+def _refuse_beside(prefix: str, others: Iterable[str]) -> None:
+    """Refuse parameters of something we do not compute beside a cell; without prefix, modules alone count."""
     for name in others:
-        path = re.split(r"[./]", name.removeprefix(prefix))
-        words = re.split(r"[_\-\d]+", "_".join(path).lower())
-        inside = name.startswith(prefix) and (prefix or len(path) <= 2)
-        if inside and any(_INSIDE_A_CELL.fullmatch(word) for word in words):
+        path = re.split(r"[./]", name.removeprefix(prefix)) if name.startswith(prefix) else []
+        words = re.split(r"[_\-\d]+", "_".join(path).lower()) if prefix or len(path) <= 2 else []
+        if any(_INSIDE_A_CELL.fullmatch(word) for word in words):
             raise ValueError(
-                f"{name} {'stands beside the cell ' + plan.name if plan.name else 'stands beside the cell'}: "
-                "normalisation, attention or peephole parameters change what it computes, and such cells are not "
-                "supported; if it belongs to another layer, save the recurrent layer alone"
+                f"{name} stands beside the cell {called(prefix.rstrip('._/-'))}: normalisation, attention "
+                "or peephole "
+                "parameters change what a cell computes, and such cells are not supported; if it belongs to "
+                "another layer, save the recurrent layer alone"
             )
 
 
@@ -221,15 +230,16 @@ def _refuse_beside(prefix: str, plan: Plan, others: Iterable[str]) -> None:
 def _module(key: _Key, parts: Mapping[_Part, Fields], shapes: Shapes, reading: Reading) -> Plan:
     count = max(part.layer for part in parts) + 1
     numbers = {part.layer for part in parts}
-    missing = [k for k in range(count) if k not in numbers]
-    if missing:
+    missing = next((k for k in range(count) if k not in numbers), None)
+    if missing is not None:
         raise ValueError(
-            f"{key.name or 'the model'}: layer {missing[0]} is missing, there is a layer {count - 1}; save it whole"
+            f"{called(key.name)}: layer {missing} is missing, there is a layer {count - 1}; save all layers"
         )
     both = {part.layer for part in parts if part.reverse}
     if both and len(parts) != 2 * count:
         raise ValueError(
-            f"{key.name or 'the model'}: layers {sorted(both)} of {count} have a backward direction, or some have it alone; save it whole"
+            f"{called(key.name)}: not all of its {count} layers have both directions, layers "
+            f"{sorted(both)} have a backward one; save both directions of all layers"
         )
     layers = [_layer(key, k, bool(both), parts, shapes, reading) for k in range(count)]
     _check_alike(key.name, layers)
@@ -255,12 +265,12 @@ def _check_alike(name: str, layers: Sequence[Plan]) -> None:
     kinds = {replace(cell, input_size=1) for cell in cells}  # type: ignore[type-var]
     if len(kinds) > 1:
         raise ValueError(
-            f"{name or 'the model'}: layers of one module need the same kind, units, projection and bias, found "
-            f"{', '.join(map(str, kinds))}; check that no tensor is missing"
+            f"{called(name)}: layers of one module need the same kind, units, projection and bias, "
+            f"found {', '.join(map(str, kinds))}; check that no tensor is missing"
         )
     for k, (below, above) in enumerate(pairwise(architectures)):
         if below.output_size != above.input_size:
             raise ValueError(
-                f"{name or 'the model'}: layer {k} gives {below.output_size} channels, layer {k + 1} takes "
+                f"{called(name)}: layer {k} gives {below.output_size} channels, layer {k + 1} takes "
                 f"{above.input_size}; check that the two are of one module"
             )

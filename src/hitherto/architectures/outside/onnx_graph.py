@@ -1,4 +1,4 @@
-"""An ONNX graph as names to look up: scopes, and constants worked out backwards from a name. It is never executed."""
+"""An ONNX graph as names to look up, with constants worked out backwards from them; it is never executed."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from hitherto.architectures.outside.arrays import Arrays
 from hitherto.architectures.outside.onnx_operators import OPERATORS, output_elements
@@ -22,6 +22,16 @@ MOST_NODES = 200_000
 LARGEST_FILE = 2**31 - 1
 OWN_DOMAINS = ("", "ai.onnx")
 
+# the types of the attributes that are read, which are the same in all operators
+_ATTRIBUTES = (
+    dict.fromkeys(("hidden_size", "layout", "linear_before_reset", "input_forget"), "INT")
+    | dict.fromkeys(("axis", "to", "allowzero", "start", "end", "value_int", "block_size"), "INT")
+    | dict.fromkeys(("axes", "perm", "shape", "split", "starts", "ends", "value_ints"), "INTS")
+    | dict.fromkeys(("activation_alpha", "activation_beta", "value_floats"), "FLOATS")
+    | dict.fromkeys(("clip", "value_float"), "FLOAT")
+    | {"direction": "STRING", "activations": "STRINGS", "value": "TENSOR"}
+)
+
 
 def parsed(path: Path) -> onnx.ModelProto:
     """The model in a file; tensors kept in other files are not touched.
@@ -32,14 +42,31 @@ def parsed(path: Path) -> onnx.ModelProto:
     size = path.stat().st_size
     if not 0 < size <= LARGEST_FILE:
         raise ValueError(
-            f"{path.name} has {size} bytes; an ONNX file has 1 to {LARGEST_FILE}: store large weights in a file beside it"
+            f"{path.name} has {size} bytes; an ONNX file has 1 to {LARGEST_FILE}: "
+            "store large weights in a file beside it"
         )
     try:
-        return onnx.ModelProto.FromString(path.read_bytes())
+        model = onnx.ModelProto.FromString(path.read_bytes())
     except DecodeError as error:
         raise ValueError(
             f"{path.name} is not an ONNX file, or is cut off ({error}); export or fetch it again"
         ) from error
+    if wrong := next((text for text in _texts(model) if isinstance(text, bytes)), None):
+        raise ValueError(f"{path.name} has the name {wrong[:40]!r}, which is not UTF-8: the file is damaged")
+    return model
+
+
+def _texts(message: Message) -> Iterator[str | bytes]:
+    """All text of a message but that for people; protobuf hands out bytes where it is not UTF-8."""
+    for described, value in message.ListFields():
+        values = (value,) if isinstance(value, str | bytes | Message) else value
+        if described.name in ("doc_string", "metadata_props"):
+            continue
+        if described.type == described.TYPE_STRING:
+            yield from values
+        elif described.type == described.TYPE_MESSAGE:
+            for inner in values:
+                yield from _texts(inner)
 
 
 class NotConstant(ValueError):
@@ -88,11 +115,11 @@ class Scope:
         for node in self.nodes:
             for attribute in node.attribute:
                 if node.op_type == "Constant" and attribute.name == "value":
-                    yield node.output[0], attribute.t
+                    yield from ((name, attribute.t) for name in node.output[:1])
 
     @cached_property
     def display(self) -> dict[int, str]:
-        """What each node, by its `id`, is called: path and node name, or `op#index` where it has no name of its own."""
+        """What each node, by its `id`, is called: path and own name, or `op#index` where it has none."""
         taken, seen, names = Counter(node.name for node in self.nodes), Counter(), {}
         for node in self.nodes:
             own = node.name if node.name and taken[node.name] == 1 else f"{node.op_type}#{seen[node.op_type]}"
@@ -130,8 +157,8 @@ class OnnxGraph:
     def _scopes(self, scope: Scope) -> Iterator[Scope]:
         if scope.depth > DEEPEST_SCOPE:
             raise ValueError(
-                f"graphs are nested more than {DEEPEST_SCOPE} deep at {scope.path[:80]}...; no exporter does that, "
-                "the file is damaged or hostile"
+                f"graphs are nested more than {DEEPEST_SCOPE} deep at {scope.path[:80]}...; no exporter does "
+                "that, the file is damaged or hostile"
             )
         yield scope
         for node in scope.nodes:
@@ -156,9 +183,14 @@ class OnnxGraph:
 
     def attributes(self, scope: Scope, node: onnx.NodeProto) -> dict[str, Any]:
         """The node's attributes as Python values and NumPy arrays."""
-        return {name: self._plain(attribute) for name, attribute in scope.attribute_protos(node)}
+        return {name: self._plain(name, attribute) for name, attribute in scope.attribute_protos(node)}
 
-    def _plain(self, attribute: onnx.AttributeProto) -> Any:
+    def _plain(self, name: str, attribute: onnx.AttributeProto) -> Any:
+        kind = onnx.AttributeProto.AttributeType.Name(attribute.type)
+        if _ATTRIBUTES.get(name, kind) != kind:
+            raise ValueError(
+                f"attribute {name} is of type {kind}, not {_ATTRIBUTES[name]}: the file is damaged"
+            )
         value = onnx.helper.get_attribute_value(attribute)
         if isinstance(value, onnx.TensorProto):
             return self.array(value)
@@ -173,7 +205,7 @@ class OnnxGraph:
         return sorted({node.op_type for scope in self.scopes for node in scope.nodes})
 
     def arrays(self, source: str) -> Arrays:
-        """The stored tensors by name: initializers and constant nodes, the outermost where a name is taken twice."""
+        """The stored tensors by name: initializers and constant nodes, the outermost of those of one name."""
         named: dict[str, onnx.TensorProto] = {}
         for scope in self.scopes:
             for name, tensor in scope.stored():
@@ -205,24 +237,22 @@ class OnnxGraph:
         home, name, source = resolve(scope, name)
         key = (id(home), name)
         if key not in self._known:
-            self._known[key] = self._guarded(home, name, source)
+            with self._opened(key, f"{home.path}{name}"):
+                stored = isinstance(source, onnx.TensorProto)
+                self._known[key] = self.array(source) if stored else self._computed(home, name, source)
         return self._known[key]
 
-    def _guarded(self, home: Scope, name: str, source: Any) -> np.ndarray:
-        key = (id(home), name)
+    @contextmanager
+    def _opened(self, key: tuple[int, str], display: str) -> Iterator[None]:
         if key in self._open:
-            raise ValueError(f"{home.path}{name} depends on itself: the file is damaged")
+            raise ValueError(f"{display} depends on itself: the file is damaged")
         if len(self._open) >= LONGEST_CHAIN:
             raise ValueError(
-                f"{home.path}{name} ends a chain of more than {LONGEST_CHAIN} operators; too long to follow"
+                f"{display} ends a chain of more than {LONGEST_CHAIN} operators; too long to follow"
             )
         self._open.append(key)
         try:
-            return (
-                self.array(source)
-                if isinstance(source, onnx.TensorProto)
-                else self._computed(home, name, source)
-            )
+            yield
         finally:
             self._open.pop()
 
@@ -246,12 +276,12 @@ def _blamed_on(node: str, inputs: Sequence[np.ndarray | None]) -> Iterator[None]
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         shapes = [None if x is None else x.shape for x in inputs]
         raise ValueError(
-            f"{node} does not fit its inputs of shapes {shapes}: {error}; the file is damaged"
+            f"{node} does not fit inputs of shapes {shapes}: {error}; the file is damaged"
         ) from error
 
 
 def resolve(scope: Scope, name: str) -> tuple[Scope, str, onnx.TensorProto | onnx.NodeProto]:
-    """Where `name` is defined, what it is called there and what defines it, looked up from the inside outwards.
+    """Where `name` is defined, what it is called there and what defines it, looked up outwards from `scope`.
 
     Raises:
         NotConstant: if it is an input of the graph.
@@ -286,8 +316,7 @@ def _width(value: onnx.ValueInfoProto) -> int | None:
 def _called(path: str, function: onnx.FunctionProto, call: onnx.NodeProto, scope: Scope) -> Scope:
     given = zip(function.input, call.input, strict=False)
     bound = {formal: (scope, actual) for formal, actual in given if actual}
-    settings = {a.name: a for a in getattr(function, "attribute_proto", ())} | dict(
-        scope.attribute_protos(call)
-    )
-    widths = {name: None for name in function.input}
+    defaults = {a.name: a for a in getattr(function, "attribute_proto", ())}
+    settings = defaults | dict(scope.attribute_protos(call))
+    widths = dict.fromkeys(function.input)
     return Scope(path, tuple(function.node), {}, widths, None, bound, settings, scope.depth + 1)

@@ -8,6 +8,7 @@ X and in the initial states. Source: the ONNX operator specification, operator s
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,22 +26,23 @@ from hitherto.core.model import Model, Recurrence
 GATE_BLOCKS = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 2, 3, 1)}
 _PEEPHOLE_BLOCKS = (0, 2, 1)
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+_NO_START = np.zeros((1, 1, 1), np.float32)
 _DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 _DEFAULT_ACTIVATIONS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
 
-# ONNX name in lower case: our name, default alpha and beta where it takes them
-_ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
-    "relu": ("relu", None, None),
-    "tanh": ("tanh", None, None),
-    "sigmoid": ("sigmoid", None, None),
-    "softsign": ("softsign", None, None),
-    "softplus": ("softplus", None, None),
-    "leakyrelu": ("leaky_relu", 0.01, None),
-    "thresholdedrelu": ("thresholded_relu", 1.0, None),
-    "elu": ("elu", 1.0, None),
-    "affine": ("affine", 1.0, 0.0),
-    "scaledtanh": ("scaled_tanh", 1.0, 1.0),
-    "hardsigmoid": ("hard_sigmoid", 0.2, 0.5),
+# ONNX name in lower case: our name, and its parameters with their defaults; None where runtimes disagree.
+_ACTIVATIONS: dict[str, tuple[str, dict[str, float | None]]] = {
+    "relu": ("relu", {}),
+    "tanh": ("tanh", {}),
+    "sigmoid": ("sigmoid", {}),
+    "softsign": ("softsign", {}),
+    "softplus": ("softplus", {}),
+    "leakyrelu": ("leaky_relu", {"alpha": 0.01}),
+    "thresholdedrelu": ("thresholded_relu", {"alpha": 1.0}),
+    "elu": ("elu", {"alpha": 1.0}),
+    "affine": ("affine", {"alpha": None, "beta": 0.0}),
+    "scaledtanh": ("scaled_tanh", {"alpha": None, "beta": None}),
+    "hardsigmoid": ("hard_sigmoid", {"alpha": 0.2, "beta": 0.5}),
 }
 
 
@@ -60,6 +62,24 @@ class Node:
     def op(self) -> str:
         return self.proto.op_type
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The attributes of the node."""
+        return self.graph.attributes(self.scope, self.proto)
+
+    @property
+    def directions(self) -> int:
+        """1, or 2 for a bidirectional node."""
+        direction = self.settings.get("direction", "forward")
+        if direction not in _DIRECTIONS:
+            raise ValueError(f"{self.name} has direction {direction!r}; there are {', '.join(_DIRECTIONS)}")
+        return _DIRECTIONS[direction]
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether the batch is the first axis of X, Y and the initial states."""
+        return bool(self.settings.get("layout", 0))
+
     def source(self, role: str) -> str:
         """The name that feeds the input called `role`, "" where it is absent."""
         position = _INPUTS.index(role)
@@ -69,27 +89,22 @@ class Node:
         """The node's model and what had to be assumed.
 
         Raises:
-            ValueError: if weights are missing, computed at run time, not finite or of shapes that do not fit, or
-                if a setting is unknown.
+            ValueError: if weights are missing, computed at run time, not finite or of shapes that do not fit,
+                or if a setting is unknown.
         """
-        settings = self.graph.attributes(self.scope, self.proto)
-        directions = _directions(self.name, settings)
-        weights = _weights(self, directions, settings.get("hidden_size"))
-        starts, assumptions = _starts(self, weights, settings.get("layout", 0))
+        weights = _weights(self)
+        starts, assumptions = _starts(self, weights["R"].shape[2])
         weights |= starts
         parts = [
-            (_layer(self, settings, weights, names), _mapped(self.op, {k: w[d] for k, w in weights.items()}))
-            for d, names in enumerate(_activations(self, settings, directions))
+            (_layer(self, weights, names), _mapped(self.op, {role: w[d] for role, w in weights.items()}))
+            for d, names in enumerate(_activations(self))
         ]
-        return _directed(parts, settings.get("direction", "forward")), (
-            *assumptions,
-            *_lengths(self),
-            *_widened(self),
-        )
+        model = _directed(parts, self.settings.get("direction", "forward"))
+        return model, (*assumptions, *_lengths(self), *_widened(self))
 
 
 def recurrent_nodes(graph: OnnxGraph) -> list[Node]:
-    """All RNN, GRU and LSTM nodes, in the main graph, its branches and loop bodies, and the functions it calls."""
+    """All RNN, GRU and LSTM nodes: of the main graph, its branches and loops, and the functions it calls."""
     return [
         Node(graph, scope, node)
         for scope in graph.scopes
@@ -98,34 +113,21 @@ def recurrent_nodes(graph: OnnxGraph) -> list[Node]:
     ]
 
 
-def _directions(name: str, settings: dict[str, Any]) -> int:
-    direction = settings.get("direction", "forward")
-    if direction not in _DIRECTIONS:
-        raise ValueError(f"{name} has direction {direction!r}; there are {', '.join(_DIRECTIONS)}")
-    return _DIRECTIONS[direction]
-
-
-def _weights(node: Node, directions: int, hidden: int | None) -> dict[str, np.ndarray]:
-    recurrent = _constant(node, "R")
-    width = recurrent.shape[-1] if hidden is None and recurrent.ndim else hidden
-    rows = len(GATE_BLOCKS[node.op]) * (width or 0)
-    expected = {"W": (directions, rows, None), "R": (directions, rows, width)}
-    expected |= {"B": (directions, 2 * rows), "P": (directions, 3 * (width or 0))}
-    weights = {role: _constant(node, role) for role in expected if role in "WR" or node.source(role)}
+def _weights(node: Node) -> dict[str, np.ndarray]:
+    roles = [role for role in "RWBP" if role in "RW" or node.source(role)]
+    weights = {role: _constant(node, role) for role in roles}
+    width = node.settings.get("hidden_size", weights["R"].shape[-1] if weights["R"].ndim else 0)
+    rows, directions = len(GATE_BLOCKS[node.op]) * width, node.directions
+    inputs = weights["W"].shape[-1] if weights["W"].ndim else 0
+    expected = {"R": (directions, rows, width), "W": (directions, rows, inputs)}
+    expected |= {"B": (directions, 2 * rows), "P": (directions, 3 * width)}
     for role, array in weights.items():
-        fits = array.ndim == len(expected[role]) and all(
-            n == m or m is None for n, m in zip(array.shape, expected[role], strict=True)
-        )
-        if not fits or 0 in array.shape:
+        if array.shape != expected[role] or array.size == 0:
             raise ValueError(
-                f"{node.name} has {role} of shape {array.shape}; with hidden_size {hidden}, {directions} direction(s) "
-                f"and R of shape {recurrent.shape} it should be {_shown(expected[role])}: the export is inconsistent"
+                f"{node.name} has {role} of shape {array.shape}; with hidden_size {width}, {directions} "
+                f"direction(s) and {inputs} inputs it should be {expected[role]}: the export is inconsistent"
             )
     return weights
-
-
-def _shown(shape: tuple[int | None, ...]) -> str:
-    return "(" + ", ".join("inputs" if n is None else str(n) for n in shape) + ")"
 
 
 def _constant(node: Node, role: str) -> Float[np.ndarray, "..."]:
@@ -133,33 +135,28 @@ def _constant(node: Node, role: str) -> Float[np.ndarray, "..."]:
         array = node.graph.value(node.scope, node.source(role))
     except NotConstant as error:
         raise ValueError(
-            f"the weights of {node.name} are computed at run time: {role} comes from {error}. Only stored weights can "
-            "be read: export with constant folding, or save the layer's own weights"
+            f"the weights of {node.name} are computed at run time: {role} comes from {error}. Only stored "
+            "weights can be read: export with constant folding, or save the layer's own weights"
         ) from None
     return in_memory(node.name, {role: array}).read(role)
 
 
-def _starts(
-    node: Node, weights: dict[str, np.ndarray], layout: int
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    directions, _, width = weights["R"].shape
+def _starts(node: Node, width: int) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Start values that are not zero by role, (directions, width) each, and what had to be assumed."""
     starts, assumptions = {}, []
     for role in ("initial_h", "initial_c"):
-        stored = _start(node, role, width) if node.source(role) else np.zeros(1, np.float32)
-        if stored is None:
+        values = _start(node, role, width) if node.source(role) else _NO_START
+        if values is None:
             assumptions.append(f"{role} is given at run time, assumed zeros")
             continue
-        values = _by_direction(node, role, stored, (directions, width), layout)
         if values.any():
             starts[role] = values[:, 0]
         if (values != values[:, :1]).any():
-            assumptions.append(
-                f"{role} differs between the sequences of a batch: the first is taken"
-            )
+            assumptions.append(f"{role} differs between the sequences of a batch: the first is taken")
     return starts, assumptions
 
 
-def _start(node: Node, role: str, width: int) -> np.ndarray | None:
+def _start(node: Node, role: str, width: int) -> Float[np.ndarray, "directions batch width"] | None:
     """Stored start values, before they are repeated over a batch; None where they are given at run time."""
     try:
         scope, name, maker = resolve(node.scope, node.source(role))
@@ -169,33 +166,37 @@ def _start(node: Node, role: str, width: int) -> np.ndarray | None:
         return None
     op = getattr(maker, "op_type", "")
     if op == "ConstantOfShape":
-        return node.graph.attributes(scope, maker).get("value", np.zeros(1, np.float32))
+        stored = node.graph.attributes(scope, maker).get("value", _NO_START)
+        return _by_direction(node, role, stored, width)
     try:
-        stored = node.graph.value(scope, maker.input[0] if op == "Expand" else name)
+        stored = node.graph.value(scope, maker.input[0] if op == "Expand" and maker.input else name)
     except NotConstant:
         return None
-    return in_memory(node.name, {role: stored}).read(role)
+    return _by_direction(node, role, stored, width)
 
 
 def _by_direction(
-    node: Node, role: str, stored: np.ndarray, sizes: tuple[int, int], layout: int
-) -> Float[np.ndarray, "direction batch width"]:
-    shape = (1,) * (3 - stored.ndim) + stored.shape
-    values = stored.reshape(shape).swapaxes(0, 1) if layout and len(shape) == 3 else stored.reshape(shape)
-    fits = (
-        values.ndim == 3
-        and values.size
-        and all(n in (1, m) for n, m in zip(values.shape[::2], sizes, strict=True))
-    )
-    if not fits:
-        raise ValueError(_inconsistent_start(node, role, f"shape {stored.shape}", sizes[1]))
-    return np.broadcast_to(values, (sizes[0], values.shape[1], sizes[1]))
+    node: Node, role: str, stored: np.ndarray, width: int
+) -> Float[np.ndarray, "directions batch width"]:
+    stored = in_memory(node.name, {role: stored}).read(role)
+    values = stored.reshape((1,) * (3 - stored.ndim) + stored.shape)
+    if values.ndim == 3 and node.batch_first:
+        values = values.swapaxes(0, 1)
+    sizes = (1, node.directions), (1, width)
+    if (
+        values.ndim != 3
+        or values.size == 0
+        or values.shape[0] not in sizes[0]
+        or values.shape[2] not in sizes[1]
+    ):
+        raise ValueError(_inconsistent_start(node, role, f"shape {stored.shape}", width))
+    return np.broadcast_to(values, (node.directions, values.shape[1], width))
 
 
 def _inconsistent_start(node: Node, role: str, found: str, width: int) -> str:
     return (
-        f"{node.name} has {role} of {found}, but hidden_size {width}: the export is inconsistent, as for an LSTM with a "
-        "projection. Save the layer's own weights instead"
+        f"{node.name} has {role} of {found}, but hidden_size {width}: the export is inconsistent, as for an "
+        "LSTM with a projection. Save the layer's own weights instead"
     )
 
 
@@ -215,51 +216,50 @@ def _widened(node: Node) -> Iterator[str]:
     yield from (f"{kind} weights widened to float32" for kind in sorted(stored - {"float32", "float64"}))
 
 
-def _activations(node: Node, settings: dict[str, Any], directions: int) -> list[tuple[str, ...]]:
-    """Our names of the activations f, g, h of each direction; alpha and beta are used up from left to right."""
-    usual = _DEFAULT_ACTIVATIONS[node.op]
-    names = settings.get("activations") or usual * directions
+def _activations(node: Node) -> list[tuple[str, ...]]:
+    """Our names of the activations f, g, h of each direction; alpha and beta are used up in order."""
+    usual, directions = _DEFAULT_ACTIVATIONS[node.op], node.directions
+    names = node.settings.get("activations") or usual * directions
     if len(names) != len(usual) * directions:
         raise ValueError(
-            f"{node.name} has {len(names)} activations {list(names)}; {node.op} with {directions} direction(s) takes "
-            f"{len(usual) * directions}"
+            f"{node.name} has {len(names)} activations {list(names)}; {node.op} with {directions} "
+            f"direction(s) takes {len(usual) * directions}"
         )
-    alphas, betas = (iter(settings.get(f"activation_{greek}", ())) for greek in ("alpha", "beta"))
-    ours = [_activation(node.name, name, alphas, betas) for name in names]
+    given = {greek: iter(node.settings.get(f"activation_{greek}", ())) for greek in ("alpha", "beta")}
+    ours = [_activation(node.name, name, given) for name in names]
     return [tuple(ours[d * len(usual) : (d + 1) * len(usual)]) for d in range(directions)]
 
 
-def _activation(node: str, name: str, alphas: Iterator[float], betas: Iterator[float]) -> str:
+def _activation(node: str, name: str, given: dict[str, Iterator[float]]) -> str:
     if name.lower() not in _ACTIVATIONS:
         raise ValueError(
-            f"{node} has the activation {name!r}, which ONNX does not define for recurrent nodes"
+            f"{node} has the activation {name!r}, which ONNX does not define for recurrent nodes; "
+            f"there are {', '.join(_ACTIVATIONS)}"
         )
-    ours, alpha, beta = _ACTIVATIONS[name.lower()]
-    taken = [
-        next(given, default) for given, default in ((alphas, alpha), (betas, beta)) if default is not None
-    ]
-    return f"{ours}({','.join(repr(float(v)) for v in taken)})" if taken else ours
+    ours, defaults = _ACTIVATIONS[name.lower()]
+    taken = {greek: next(given[greek], default) for greek, default in defaults.items()}
+    for greek, value in taken.items():
+        if value is None:
+            raise ValueError(
+                f"{node} has the activation {name}, which needs activation_{greek}; export it with one"
+            )
+    return f"{ours}({','.join(repr(float(v)) for v in taken.values())})" if taken else ours
 
 
-def _layer(
-    node: Node, settings: dict[str, Any], weights: dict[str, np.ndarray], names: tuple[str, ...]
-) -> Recurrence:
-    clip = settings.get("clip")
+def _layer(node: Node, weights: dict[str, np.ndarray], names: tuple[str, ...]) -> Recurrence:
+    clip = node.settings.get("clip")
     if clip is not None and not clip > 0:
-        raise ValueError(
-            f"{node.name} has clip {clip}; it limits pre-activations to [-clip, clip] and is positive"
-        )
-    common = dict(
-        input_size=weights["W"].shape[2], width=weights["R"].shape[2], bias="B" in weights, clip=clip
-    )
+        raise ValueError(f"{node.name} has clip {clip}; pre-activations are limited by a positive number")
+    sizes = {"input_size": weights["W"].shape[2], "width": weights["R"].shape[2]}
+    common = {**sizes, "bias": "B" in weights, "clip": clip}
     if node.op == "RNN":
         return RNN(activation=names[0], **common)
     if node.op == "GRU":
-        reset = "after" if settings.get("linear_before_reset", 0) else "before"
+        reset = "after" if node.settings.get("linear_before_reset", 0) else "before"
         return GRU(reset=reset, gate_activation=names[0], activation=names[1], **common)
     return LSTM(
         peephole="P" in weights,
-        coupled=bool(settings.get("input_forget", 0)),
+        coupled=bool(node.settings.get("input_forget", 0)),
         gate_activation=names[0],
         activation=names[1],
         cell_activation=names[2],

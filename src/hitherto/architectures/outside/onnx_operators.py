@@ -1,7 +1,7 @@
 """The few ONNX operators that exporters put between stored weights and a recurrent node, on NumPy arrays.
 
-Each takes its inputs (None where an optional one is absent), its attributes and the number of its outputs, and
-returns the tuple of its outputs. `output_elements` says beforehand how large those get.
+Each takes its inputs (None where an optional one is absent), its attributes and the number of its outputs,
+and returns all outputs in order. `output_elements` says beforehand how large those get.
 """
 
 import math
@@ -90,12 +90,9 @@ def _reshape(inputs, attributes, outputs):
 
 def _split(inputs, attributes, outputs):
     data, axis = inputs[0], attributes.get("axis", 0)
-    sizes = _given(inputs, attributes, 1, "split")
-    if sizes is None:
-        ends = -(-data.shape[axis] // outputs) * np.arange(1, outputs)
-    else:
-        ends = np.cumsum(sizes)[:-1]
-    return np.split(data, ends, axis)
+    equal = (-(-data.shape[axis] // outputs),) * outputs
+    sizes = _given(inputs, attributes, 1, "split") or equal
+    return np.split(data, np.cumsum(sizes)[:-1], axis)
 
 
 def _gather(inputs, attributes, outputs):

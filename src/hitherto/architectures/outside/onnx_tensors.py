@@ -33,12 +33,10 @@ def tensor_bytes(tensor: onnx.TensorProto) -> int:
         ValueError: if its type is not numeric, a dimension is negative or the rank is above 8.
     """
     if tensor.data_type not in ELEMENT_BYTES:
-        kind = (
-            onnx.TensorProto.DataType.keys()[tensor.data_type] if tensor.data_type < 24 else tensor.data_type
+        kind = {number: name for name, number in onnx.TensorProto.DataType.items()}.get(
+            tensor.data_type, "unknown"
         )
-        raise ValueError(
-            f"tensor {tensor.name!r} has elements of type {kind}; only plain numbers can be read"
-        )
+        raise ValueError(f"tensor {tensor.name!r} has elements of type {kind}; only plain numbers are read")
     if len(tensor.dims) > _HIGHEST_RANK or min(tensor.dims, default=0) < 0:
         raise ValueError(
             f"tensor {tensor.name!r} declares the shape {list(tensor.dims)[:12]}; "
@@ -63,8 +61,8 @@ def tensor_array(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
         held = len(stored) * ELEMENT_BYTES[tensor.data_type]
     if held != needed:
         raise ValueError(
-            f"tensor {tensor.name!r} of shape {list(tensor.dims)} needs {needed} bytes, the file holds {held}: "
-            "the file is damaged"
+            f"tensor {tensor.name!r} of shape {list(tensor.dims)} needs {needed} bytes, the file holds "
+            f"{held}: the file is damaged"
         )
     return onnx.numpy_helper.to_array(tensor)
 
@@ -81,8 +79,8 @@ def _external_data(tensor: onnx.TensorProto, folder: Path, needed: int) -> bytes
     length = _integer(entries, "length", size - offset, tensor)
     if length != needed or offset + length > size:
         raise ValueError(
-            f"tensor {tensor.name!r} of shape {list(tensor.dims)} needs {needed} bytes, but bytes {offset} to "
-            f"{offset + length} of {path.name} ({size} bytes) are named: fetch model and data file again"
+            f"tensor {tensor.name!r} of shape {list(tensor.dims)} needs {needed} bytes, but the file names "
+            f"bytes {offset} to {offset + length} of {path.name} ({size} bytes): fetch both files again"
         )
     with path.open("rb") as file:
         file.seek(offset)
@@ -90,15 +88,21 @@ def _external_data(tensor: onnx.TensorProto, folder: Path, needed: int) -> bytes
 
 
 def _inside(folder: Path, location: str, name: str) -> Path:
-    root = folder.resolve()
-    path = (root / location).resolve()
-    named_inside = location and "\\" not in location and ".." not in Path(location).parts
-    if not named_inside or Path(location).is_absolute() or not path.is_relative_to(root):
+    relative = Path(location)
+    try:
+        root, path = folder.resolve(), (folder / location).resolve()
+        there = path.is_file()
+    except (OSError, RuntimeError) as error:  # names too long, links in a circle
+        raise ValueError(
+            f"tensor {name!r} is kept in {location[:80]!r}, which is no path ({error})"
+        ) from error
+    leaves = relative.is_absolute() or ".." in relative.parts or "\\" in location
+    if not location or leaves or not path.is_relative_to(root):
         raise ValueError(
             f"tensor {name!r} is kept in {location!r}, which leaves the folder of the model; "
             "only files beside the model are read"
         )
-    if not path.is_file():
+    if not there:
         raise ValueError(
             f"tensor {name!r} is kept in {location!r}, which is not there; put it beside the model"
         )
@@ -109,6 +113,6 @@ def _integer(entries: dict[str, Any], key: str, default: int, tensor: onnx.Tenso
     text = entries.get(key, str(default))
     if not (text.isascii() and text.isdigit()):
         raise ValueError(
-            f"tensor {tensor.name!r} has {key} {text!r} in its data file; a whole number >= 0 is needed"
+            f"tensor {tensor.name!r} has {key} {text!r} in its data file, not a whole number >= 0"
         )
     return int(text)

@@ -1,7 +1,7 @@
 """A recurrent model recognised by names and shapes, before any of its arrays is read."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -50,6 +50,11 @@ def widened(arrays: Arrays, tensors: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{kind} weights widened to float32" for kind in kinds)
 
 
+def called(name: str) -> str:
+    """What messages call a layer."""
+    return name or "the model"
+
+
 def once(lines: Iterable[str]) -> tuple[str, ...]:
     """The lines in order, each once."""
     return tuple(dict.fromkeys(lines))
@@ -84,8 +89,8 @@ def chained(plans: Sequence[Plan], others: Iterable[str]) -> list[Plan]:
     """Plans whose names differ in one integer, with consecutive numbers and fitting widths, made stacks.
 
     Args:
-        others: names of the tensors that belong to no plan. One that stands under a numbered prefix of a chain
-            shows that something sits between the layers, and keeps them apart.
+        others: names of the tensors that belong to no plan. One under a numbered prefix shows that something
+            sits between the layers, and keeps them apart.
     Returns:
         The plans and stacks, in the order in which their first layers came.
     """

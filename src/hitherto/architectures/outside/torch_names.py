@@ -24,8 +24,8 @@ ARCHITECTURE = "hitherto"  # the key in the metadata of a file
 def to_torch_names(model: Model) -> dict[str, np.ndarray]:
     """The weights of a model under PyTorch's names: `weight_ih_l0`, `weight_hh_l0_reverse`, ...
 
-    The arrays are PyTorch's own for RNN, LSTM and GRU layers, stacks and both directions. What PyTorch does not
-    have takes names of the same form: `readout_l0`, `peepholes_l0`, `initial_h_l0`, `initial_c_l0`.
+    The arrays are PyTorch's own for RNN, LSTM and GRU layers, stacks and both directions. What PyTorch does
+    not have takes names of the same form: `readout_l0`, `peepholes_l0`, `initial_h_l0`, `initial_c_l0`.
 
     Raises:
         ValueError: if the model holds a step function, whose weights have no names.
@@ -51,7 +51,8 @@ def save(model: Model, path: Path | str) -> None:
         os.replace(unfinished, path)
     except OSError as error:
         raise ValueError(
-            f"{path} cannot be written ({error.strerror}); give a file in a folder that exists and can be written to"
+            f"{path} cannot be written ({error.strerror}); give a file in a folder that exists and can be "
+            "written to"
         ) from error
     finally:
         if unfinished.parent.is_dir():
@@ -62,18 +63,18 @@ def read_saved(arrays: Arrays) -> Found:
     """The model in a file that `save` wrote.
 
     Raises:
-        ValueError: if the architecture in its metadata is none, or an array is missing, left over or of another shape.
+        ValueError: if the metadata holds no architecture, or an array is missing, extra or of another shape.
     """
     try:
         architecture = from_json(arrays.metadata[ARCHITECTURE])
     except ValueError as error:
         raise ValueError(f"{arrays.source}: {error} (metadata entry {ARCHITECTURE!r})") from error
-    cells = jax.eval_shape(lambda: architecture.init(jax.random.key(0)))
-    needed, starts = _named(architecture, cells), _named(architecture, _starts(architecture, cells))
-    expected = {
-        name: leaf.shape
-        for name, leaf in (needed | {n: s for n, s in starts.items() if n in arrays.shapes}).items()
-    }
+    if len(jax.tree.leaves(_suffixes(architecture))) > len(arrays.shapes):
+        raise ValueError(
+            f"{arrays.source}: {len(arrays.shapes)} arrays are too few for the architecture in the "
+            "metadata; save the model again"
+        )
+    expected = _expected(architecture, arrays)
     _check_shapes(arrays, expected)
     weights = jax.tree.map(
         lambda suffix: {n.removesuffix(suffix): arrays.read(n) for n in expected if _cell_of(n) == suffix},
@@ -82,13 +83,21 @@ def read_saved(arrays: Arrays) -> Found:
     return _found(architecture, weights, widened(arrays, expected))
 
 
+def _expected(architecture: Architecture, arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    """Shapes of all arrays that the architecture needs, and of the start values that are there."""
+    cells = jax.eval_shape(lambda: architecture.init(jax.random.key(0)))
+    starts = _named(architecture, _starts(architecture, cells))
+    present = {name: leaf for name, leaf in starts.items() if name in arrays.shapes}
+    return {name: leaf.shape for name, leaf in (_named(architecture, cells) | present).items()}
+
+
 def _check_shapes(arrays: Arrays, expected: Mapping[str, tuple[int, ...]]) -> None:
     for name in {**expected, **arrays.shapes}:
         wanted, found = expected.get(name, "nothing"), arrays.shapes.get(name, "nothing")
         if wanted != found:
             raise ValueError(
-                f"{arrays.source}: {name} should be {wanted} by the architecture in the metadata, found {found}; "
-                "save the model again"
+                f"{arrays.source}: {name} should be {wanted} by the architecture in the metadata, found "
+                f"{found}; save the model again"
             )
 
 
@@ -139,6 +148,6 @@ def _suffixes(architecture: Architecture, stem: str = "") -> Any:
         case RNN() | LSTM() | GRU():
             return own
     raise ValueError(
-        f"{type(architecture).__name__} has no PyTorch names; RNN, LSTM and GRU layers, their stacks and both "
-        "directions can be saved"
+        f"{type(architecture).__name__} has no PyTorch names; RNN, LSTM and GRU layers, their stacks and "
+        "both directions can be saved"
     )

@@ -35,9 +35,9 @@ from hitherto.measures.trajectory import (
 )
 from hitherto.measures.weight_spectrum import weight_spectrum
 
-CONTEXT_SEQUENCES = 64  # pairs of sequences are its unit of error, so it needs more of them
 SENSITIVITY = (0.1, 10.0)
 Note = Callable[[str], None]
+Runner = Callable[..., Trajectory]  # drives one part; keywords of `drive` change the settings
 
 
 @dataclass(frozen=True)
@@ -129,23 +129,32 @@ class Measure:
     Attributes:
         name: for progress and for findings.
         quantities: what it answers.
-        ask: (run, seed, part) -> estimates.
-        sequences: how many sequences of white noise it wants, if not the profile's own number.
+        ask: (run, again, seed, part) -> estimates, where `again` makes another run of the same model.
     """
 
     name: str
     quantities: tuple[Quantity, ...]
-    ask: Callable[[Trajectory, int, str], tuple[Estimate, ...]]
-    sequences: int | None = None
+    ask: Callable[[Trajectory, Runner, int, str], tuple[Estimate, ...]]
 
 
-def _linear_memory(run: Trajectory, seed: int, part: str) -> tuple[Estimate, ...]:
+def _context(run: Trajectory, again: Runner, seed: int, part: str) -> tuple[Estimate, ...]:
+    """On white noise first with many short sequences, since pairs of sequences are its unit of error."""
+    if not run.white:
+        return context(run, seed=seed, part=part)
+    wide = again(sequences=8 * run.sequences, steps=max(2, run.steps // 4))
+    found = context(wide, seed=seed, part=part)
+    if wide.forgotten.all() and not found[-1].statistics["censored"]:
+        return found
+    return context(again(sequences=2 * run.sequences, steps=run.steps), seed=seed, part=part)
+
+
+def _linear_memory(run: Trajectory, again: Runner, seed: int, part: str) -> tuple[Estimate, ...]:
     return linear_memory(
         flat(run.after), run.inputs, white=run.white, state_precision=np.dtype(run.computed_in), part=part
     )
 
 
-def _processing_capacity(run: Trajectory, seed: int, part: str) -> tuple[Estimate, ...]:
+def _processing_capacity(run: Trajectory, again: Runner, seed: int, part: str) -> tuple[Estimate, ...]:
     if not run.white:
         raise ValueError("it is defined for white noise of known law only: profile without inputs to get it")
     ends = dict(low=-run.amplitude, high=run.amplitude)
@@ -166,18 +175,17 @@ MEASURES: tuple[Measure, ...] = (
             q.GRADIENT_HORIZON,
             q.GRADIENT_GROWTH,
         ),
-        lambda run, seed, part: lag_jacobian(run, seed=seed, part=part),
+        lambda run, again, seed, part: lag_jacobian(run, seed=seed, part=part),
     ),
     Measure(
         "effective context",
         (q.CONTEXT_REPLACED, q.CONTEXT_ZEROED, q.CONTEXT_SHUFFLED, q.EFFECTIVE_CONTEXT),
-        lambda run, seed, part: context(run, seed=seed, part=part),
-        sequences=CONTEXT_SEQUENCES,
+        _context,
     ),
     Measure(
         "Lyapunov spectrum",
         (q.LYAPUNOV_SPECTRUM, q.TIME_CONSTANTS, q.KAPLAN_YORKE_DIMENSION, q.START_FORGOTTEN),
-        lambda run, seed, part: lyapunov(run, seed=seed, part=part),
+        lambda run, again, seed, part: lyapunov(run, seed=seed, part=part),
     ),
     Measure(
         "linear memory",
@@ -204,7 +212,7 @@ MEASURES: tuple[Measure, ...] = (
             q.GATE_TIMES,
             q.GATE_TIME_QUANTILES,
         ),
-        lambda run, seed, part: state_use(run, part=part),
+        lambda run, again, seed, part: state_use(run, part=part),
     ),
 )
 
@@ -238,14 +246,13 @@ def profile(
     estimates, findings, runs = list(weight_spectrum(model, input_bound=bound)), [], []
     for part, runner in _runners(model, data, settings):
         note(f"{part} driven run".strip())
-        run = runner(settings.sequences)
+        run = runner()
         runs.append(run)
         findings += run.findings
         for row in MEASURES:
             note(f"{part} {row.name}".strip())
-            wanted = run if row.sequences is None or not run.white else runner(row.sequences)
             try:
-                estimates += row.ask(wanted, settings.seed, part)
+                estimates += row.ask(run, runner, settings.seed, part)
             except ValueError as error:
                 findings.append(f"{part} {row.name} not measured: {error}".strip())
         findings += _sensitivity(runner, run, settings, part, note)
@@ -279,26 +286,26 @@ def measure(
         return _pick(weight_spectrum(model, input_bound=bound), wanted, part)
     estimates: list[Estimate] = []
     for name, runner in _runners(model, data, settings):
-        estimates += row.ask(runner(row.sequences or settings.sequences), settings.seed, name)
+        estimates += row.ask(runner(), runner, settings.seed, name)
     return _pick(tuple(estimates), wanted, part)
 
 
-Runner = Callable[..., Trajectory]
-
-
 def _runners(model: Model, data: np.ndarray | None, settings: Settings) -> list[tuple[str, Runner]]:
-    """For each part that goes forward, a function (sequences, amplitude) -> its driven run."""
-    noise = dict(steps=settings.steps, seed=settings.seed, dtype=settings.precision)
+    """For each part that goes forward, its name and the function that drives it."""
+    usual = dict(
+        sequences=settings.sequences, steps=settings.steps, seed=settings.seed, dtype=settings.precision
+    )
     if model.architecture.causal:
         parts = [("", model, data)]
     else:
         white = data is None
         length = settings.steps + max(100, settings.steps // 2)
         x = white_noise(model.architecture.input_size, settings.sequences, length, settings.seed) if white else data
-        parts = [(p.name, p.model, None if white and p.first else p.inputs) for p in causal_parts(model, x)]
+        split = causal_parts(model.astype(settings.precision), x.astype(settings.precision))
+        parts = [(p.name, p.model, None if white and p.first else p.inputs) for p in split]
 
     def runner(part: Model, x: np.ndarray | None) -> Runner:
-        return lambda sequences, amplitude=3**0.5: drive(part, x, sequences=sequences, amplitude=amplitude, **noise)
+        return lambda **changes: drive(part, x, **usual | changes)
 
     return [(name, runner(part, x)) for name, part, x in parts]
 
@@ -310,8 +317,8 @@ def _sensitivity(runner: Runner, run: Trajectory, settings: Settings, part: str,
     note(f"{part} input scale".strip())
     said = []
     for factor in SENSITIVITY:
-        weak = runner(8, amplitude=factor * 3**0.5)
-        half_life = _pick(lag_jacobian(weak, seed=settings.seed, max_lag=weak.steps // 2), q.GRADIENT_HALF_LIFE, "")
+        weak = runner(sequences=8, amplitude=factor * 3**0.5)
+        half_life = _pick(lag_jacobian(weak, seed=settings.seed), q.GRADIENT_HALF_LIFE, "")
         more = "more than " if half_life.statistics["censored"] else ""
         said.append(f"{more}{half_life.statistics.get('steps', half_life.value):.0f} steps at {factor:g} times the input scale")
     return [f"{part} the half-life of the gradient is {said[0]} and {said[1]}".strip()]

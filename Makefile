@@ -1,0 +1,39 @@
+# Everything runs in its own .venv; `make demo` and `make test` set it up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints/cpu.txt
+
+.PHONY: demo test lint bench docs clean
+
+demo: $(VENV)/.core
+	$(BIN)/hitherto profile --out report.html
+	@echo "Open report.html in a browser."
+
+test: $(VENV)/.test
+	$(BIN)/pytest -q -n 2
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/run.py
+
+docs: $(VENV)/.docs
+	$(BIN)/zensical build --clean --strict
+
+clean:
+	rm -rf $(VENV) site report.html
+
+# One stamp an install: done again only when what it installs from changes.
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(VENV)/bin/pip pyproject.toml constraints/cpu.txt
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.core
+	$(INSTALL) --editable ".[$*]"
+	touch $@

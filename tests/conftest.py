@@ -1,0 +1,28 @@
+"""Settings that all tests share."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+
+import pytest
+
+ORACLES = Path(__file__).parent / "oracles"
+
+
+def oracle(name: str) -> Any:
+    """The exact vectors of one specification."""
+    return json.loads((ORACLES / f"{name}_oracles.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def measures_oracle() -> Any:
+    return oracle("measures")
+
+
+@pytest.fixture(scope="session")
+def formats_oracle() -> Any:
+    return oracle("formats")
