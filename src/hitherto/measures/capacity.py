@@ -252,7 +252,7 @@ def _linear_fits(basis: Basis, series: Series, may_stop: bool, white: bool) -> F
 
 def _refitted(
     basis: Basis, fits: Fits, predictor: Predictor, raw: Series
-) -> tuple[Float[np.ndarray, " lag"], Float[np.ndarray, "sequence lag"]]:
+) -> tuple[Float[np.ndarray, " lag"], Float[np.ndarray, "left_out lag"]]:
     """Memory by lag, and without each sequence when whitening and predictor, too, are fitted without it."""
     value, without = fits.by_lag()
     seen = correlations(basis, raw, fits.lags + predictor.order)

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import sys
 import warnings
 import zipfile
 import zlib
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import h5py
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hitherto.architectures import outside
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.outside.arrays import in_memory
 from hitherto.architectures.outside.found import Found, Reading
@@ -241,6 +244,17 @@ def test_half_precision_is_widened_and_said():
     assert found.model.dtype == np.float32
     assert found.assumptions == ("float16 weights widened to float32",)
     np.testing.assert_array_equal(found.model.weights["bias_ih"], weights[2].astype(np.float32))
+
+
+def test_bfloat16_of_keras_3_is_widened_exactly(tmp_path):
+    rounded = [np.asarray(jnp.asarray(w, jnp.bfloat16)) for w in lstm_weights(3, 2)]
+    path = write_numbered(tmp_path / "m.weights.h5", {"layers/lstm/cell": [w.view("V2") for w in rounded]})
+    with h5py.File(path, "a") as file:
+        for number in "012":
+            file[f"layers/lstm/cell/vars/{number}"].attrs["dtype"] = "bfloat16"
+    (found,) = read_keras(path)
+    assert "bfloat16 weights widened to float32" in found.assumptions
+    np.testing.assert_array_equal(found.model.weights["weight_hh"], rounded[1].T.astype(np.float32))
 
 
 def test_config_and_arrays_must_agree():
@@ -538,6 +552,23 @@ def changed_config(tmp_path: Path, change) -> Path:
     return write_archive(tmp_path / "m.keras", contents | {"config.json": json.dumps(config).encode()})
 
 
+def changed_weights(tmp_path: Path, change) -> bytes:
+    weights = io.BytesIO(members(tmp_path)["model.weights.h5"])
+    with h5py.File(weights, "a") as file:
+        change(file)
+    return weights.getvalue()
+
+
+def test_the_group_names_of_keras_2_13_are_read(tmp_path):
+    weights = changed_weights(tmp_path, lambda file: file.move("layers", "_layer_checkpoint_dependencies"))
+    (stack,) = read_keras(
+        write_archive(tmp_path / "m.keras", members(tmp_path) | {"model.weights.h5": weights})
+    )
+    case = FILES["keras_stack_keras"]
+    y = outputs(stack.model, np.array(case["x"], np.float32))
+    np.testing.assert_allclose(y, case["y"], rtol=0, atol=case["tolerance"])
+
+
 def test_own_classes_are_refused_by_name(tmp_path):
     def own(layers):
         layers[1] |= {"module": None, "class_name": "LSTM", "registered_name": "mine>LSTM"}
@@ -551,13 +582,10 @@ def test_own_cells_are_refused_by_name(tmp_path):
         cell = {"module": None, "class_name": "MyCell", "config": {}}
         layers[1] |= {"class_name": "RNN", "config": {"name": "memory", "cell": cell}}
 
-    contents = changed_config(tmp_path, own)
-    with zipfile.ZipFile(contents) as archive:
-        weights = io.BytesIO(archive.read("model.weights.h5"))
+    with zipfile.ZipFile(changed_config(tmp_path, own)) as archive:
         config = archive.read("config.json")
-    with h5py.File(weights, "a") as file:
-        file.move("layers/lstm", "layers/rnn")
-    replaced = members(tmp_path) | {"config.json": config, "model.weights.h5": weights.getvalue()}
+    weights = changed_weights(tmp_path, lambda file: file.move("layers/lstm", "layers/rnn"))
+    replaced = members(tmp_path) | {"config.json": config, "model.weights.h5": weights}
     with pytest.raises(ValueError, match="memory is made of MyCell cells"):
         read_keras(write_archive(tmp_path / "n.keras", replaced))
 
@@ -575,6 +603,14 @@ def test_suffix_and_content_must_agree(tmp_path):
     path = oracle_file(tmp_path, "keras_stack_h5")
     with pytest.raises(ValueError, match="the suffix says keras, the first bytes say an HDF5 file"):
         read_keras(path.rename(tmp_path / "m.keras"))
+
+
+def test_without_h5py_the_message_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    monkeypatch.delitem(sys.modules, "hitherto.architectures.outside.keras_containers")
+    monkeypatch.delattr(outside, "keras_containers")
+    with pytest.raises(ImportError, match=r'pip install "hitherto\[keras\]"'):
+        read_keras(oracle_file(tmp_path, "keras_stack_keras"))
 
 
 # Keras itself
@@ -672,8 +708,8 @@ def test_weights_of_keras_give_its_outputs(keras, tmp_path):
 def test_branches_and_given_states_of_keras_are_listed_apart(keras, tmp_path):
     layers = keras.layers
     x = keras.Input((5, 3))
-    outputs, *states = layers.LSTM(3, return_sequences=True, return_state=True, name="encoder", **ZEROS)(x)
-    decoded = layers.LSTM(3, return_sequences=True, name="decoder", **ZEROS)(outputs, initial_state=states)
+    h, *states = layers.LSTM(3, return_sequences=True, return_state=True, name="encoder", **ZEROS)(x)
+    decoded = layers.LSTM(3, return_sequences=True, name="decoder", **ZEROS)(h, initial_state=states)
     beside = layers.TimeDistributed(layers.Dense(3))(x)
     beside = layers.GRU(3, return_sequences=True, name="beside", **ZEROS)(beside)
     model = keras.Model(x, [decoded, beside])

@@ -6,10 +6,10 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count, takewhile
+from itertools import accumulate, count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +21,12 @@ from hitherto.architectures.outside.arrays import MAX_RANK, MAX_RATIO, MAX_TENSO
 
 MAX_TEXT = 16 * 2**20  # bytes of a config
 MAX_DEPTH = 32  # of groups in groups
+MAX_CELLS = 1000
 
 _FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32)
 _ROLES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
 _CELL = re.compile(r"(?P<cell>(?:.*/)?cell(?:/cells/(?P<kind>[^/]+?)(?:_\d+)?)?)/vars/(?P<number>\d+)")
-_KERAS_1 = re.compile(r".*_[WUb]_[icfozrh](:0)?")
+_KERAS_1 = re.compile(r".*_(U|[WUb]_[icfozrh])(:0)?")
 
 
 class StoredCell(NamedTuple):
@@ -210,8 +211,7 @@ def _numbered_cells(source: str, datasets: Mapping[str, h5py.Dataset]) -> tuple[
             role = _ROLES.get(match["number"], match["number"])
             fields.setdefault(match["cell"], {})[role] = path
             kinds[match["cell"]] = match["kind"] or ""
-    for cell, roles in fields.items():
-        _check_fields(source, cell, roles, datasets)
+    _check_cells(source, fields, datasets)
     return tuple(
         StoredCell(tuple(cell.split("/")), fields[cell], kinds[cell])
         for cell in sorted(fields, key=by_number)
@@ -219,45 +219,55 @@ def _numbered_cells(source: str, datasets: Mapping[str, h5py.Dataset]) -> tuple[
 
 
 def _legacy_cells(source: str, group: h5py.Group, layers: Sequence[str]) -> tuple[StoredCell, ...]:
-    cells: dict[tuple[str, ...], dict[str, str]] = {}
-    beside: dict[str, str] = {}
-    at = group.name.strip("/")
+    top = group.name.strip("/")
+    places: dict[tuple[str, ...], dict[str, str]] = {}
+    for layer, weight in _legacy_weights(source, group, layers):
+        parent, _, last = weight.rpartition("/")
+        name = "/".join(part for part in (top, layer, weight) if part)
+        places.setdefault((layer, *parent.split("/")), {})[last.removesuffix(":0")] = name
+    cells = {path: roles for path, roles in places.items() if "recurrent_kernel" in roles}
+    by_path = {"/".join((top, *path)).strip("/"): roles for path, roles in cells.items()}
+    _check_cells(source, by_path, [name for roles in places.values() for name in roles.values()])
+    return tuple(StoredCell(path, roles) for path, roles in cells.items())
+
+
+def _legacy_weights(source: str, group: h5py.Group, layers: Sequence[str]) -> Iterator[tuple[str, str]]:
     for layer in layers:
         if layer not in group:
             raise ValueError(
-                f"{source}: layer_names lists {layer}, and there is no such group; save it again"
+                f"{source}: layer_names lists {layer}, and there is no such group; save the model again"
             )
         for weight in _list(source, group[layer], "weight_names"):
             if _KERAS_1.fullmatch(weight):
                 raise ValueError(
-                    f"{source}: {layer} holds {weight}, one array a gate, as Keras 1 wrote it; re-save with "
-                    "Keras 2"
+                    f"{source}: {layer} holds {weight}, as Keras 1 wrote it; re-save with Keras 2"
                 )
-            parent, _, last = weight.rpartition("/")
-            name = "/".join(part for part in (at, layer, weight) if part)
-            beside[name] = name
-            cells.setdefault((layer, *parent.split("/")), {})[last.removesuffix(":0")] = name
-    found = {path: roles for path, roles in cells.items() if "recurrent_kernel" in roles}
-    for path, roles in found.items():
-        _check_fields(source, "/".join((at, *path)).strip("/"), roles, beside)
-    return tuple(StoredCell(path, roles) for path, roles in found.items())
+            yield layer, weight
 
 
-def _check_fields(source: str, cell: str, roles: Mapping[str, str], names: Mapping[str, Any]) -> None:
-    """Refuse a cell that lacks a matrix, or that has further arrays, such as those of a normalisation."""
-    more = [
-        n for n in names if n.startswith(f"{cell}/") and n not in roles.values() and "seed_generator" not in n
-    ]
-    more += [roles[role] for role in roles if role not in _ROLES.values()]
-    missing = {"kernel", "recurrent_kernel"} - roles.keys()
-    if missing or more:
-        what = (
-            f"no {', '.join(sorted(missing))}" if missing else f"{', '.join(sorted(set(more))[:4])} beside it"
-        )
+def _check_cells(source: str, cells: Mapping[str, Mapping[str, str]], names: Iterable[str]) -> None:
+    """Refuse cells that lack a matrix, or that have further arrays, such as those of a normalisation."""
+    if len(cells) > MAX_CELLS:
         raise ValueError(
-            f"{source}: the recurrent cell {cell} has {what}; only cells of kernel, recurrent_kernel and "
-            "bias are read: layer-normalised, convolutional and own cells are not supported"
+            f"{source}: {len(cells)} recurrent cells, more than {MAX_CELLS}; save fewer in a file"
         )
+    for cell, roles in cells.items():
+        further = [name for role, name in roles.items() if role not in _ROLES.values()]
+        missing = [role for role in ("kernel", "recurrent_kernel") if role not in roles]
+        if missing or further:
+            raise _no_plain_cell(source, cell, f"no {missing[0]}" if missing else f"{further[0]} beside it")
+    for name in names:
+        around = (cell for cell in accumulate(name.split("/"), "{}/{}".format) if cell in cells)
+        owner = next(around, None)
+        if owner and name not in cells[owner].values() and "seed_generator" not in name:
+            raise _no_plain_cell(source, owner, f"{name} beside it")
+
+
+def _no_plain_cell(source: str, cell: str, has: str) -> ValueError:
+    return ValueError(
+        f"{source}: the recurrent cell {cell} has {has}; only cells of kernel, recurrent_kernel and bias are "
+        "read: layer-normalised, convolutional and own cells are not supported"
+    )
 
 
 def by_number(name: str) -> list[Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from hitherto.architectures.activations import activation
 from hitherto.architectures.outside.arrays import Arrays
@@ -295,8 +296,10 @@ def _by_torch_role(cell: _Cell) -> dict[str, np.ndarray]:
 
 
 def from_cudnn(
-    kernel: np.ndarray, recurrent_kernel: np.ndarray, bias: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    kernel: Float[np.ndarray, "input gates"],
+    recurrent_kernel: Float[np.ndarray, "units gates"],
+    bias: Float[np.ndarray, " both"],
+) -> tuple[Float[np.ndarray, "input gates"], Float[np.ndarray, "units gates"], Float[np.ndarray, "2 gates"]]:
     """Arrays of a CuDNN layer in the layout of a plain one, with a bias of two rows.
 
     The input block of each gate is the run of a (units, input) matrix, the recurrent block is transposed. The

@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise, permutations
+from itertools import compress, groupby, pairwise, permutations
 from typing import Any, NamedTuple
 
 from hitherto.architectures.outside.found import Found
@@ -23,9 +23,11 @@ from hitherto.architectures.outside.plan import BETWEEN
 _MODELS = ("Sequential", "Functional", "Model")
 _PASSING = ("InputLayer", "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout")
 _PASSING += ("ActivityRegularization", "Identity")  # layers that change nothing once training is over
-
-
-MOST_ORDERED = 6  # layers of several classes whose orders are all tried
+_CONTAINERS = (
+    "layers",
+    "_layer_checkpoint_dependencies",
+)  # groups whose members are named by class and number
+_MOST_ORDERED = 6  # layers of several classes whose orders are all tried
 
 
 class Use(NamedTuple):
@@ -33,7 +35,9 @@ class Use(NamedTuple):
 
     Attributes:
         name: path through nested models, then its own name.
+        cells: those of the layer, in the order of the config.
         source: the name of the recurrent layer whose outputs it reads as they are, None for anything else.
+        said: what the model does with it that a stack of layers does not show.
     """
 
     name: str
@@ -239,18 +243,16 @@ class _Weights:
         elif self.top:
             below = [c._replace(path=c.path[1:]) for c in self.cells if c.path[0] == layer.name]
         else:
-            below = [
-                c._replace(path=c.path[c.path.index(layer.name) + 1 :])
-                for c in self.cells
-                if layer.name in c.path
-            ]
+            named = [c for c in self.cells if layer.name in c.path]
+            below = [c._replace(path=c.path[c.path.index(layer.name) + 1 :]) for c in named]
             below = below or (list(self.cells) if layer.class_name in _MODELS else [])
         return _Weights(tuple(below), self.numbered)
 
     def _groups(self, layer: LayerConfig) -> set[str]:
         pattern = rf"{re.escape(snake_case(layer.class_name))}(_\d+)?"
-        inside = ("layers", "_layer_checkpoint_dependencies")
-        return {c.path[1] for c in self.cells if c.path[0] in inside and re.fullmatch(pattern, c.path[1])}
+        return {
+            c.path[1] for c in self.cells if c.path[0] in _CONTAINERS and re.fullmatch(pattern, c.path[1])
+        }
 
 
 # With weights alone
@@ -267,7 +269,10 @@ def unconfigured(contents: Contents, context: Context) -> list[Found]:
     number alone.
     """
     places = _places(contents)
-    layers = {p: read_layer(name, LayerConfig(), _at(contents, p), context) for p, name in places.items()}
+    layers = {
+        place: read_layer(_name(contents, places, place), LayerConfig(), cells, context)
+        for place, cells in places.items()
+    }
     if contents.numbered:
         containers = groupby(sorted(layers, key=lambda place: place[:-1]), key=lambda place: place[:-1])
         runs = [run for _, within in containers for run in _numbered_runs(list(within), layers)]
@@ -284,41 +289,36 @@ def _place(cell: StoredCell, numbered: bool) -> Place:
     if numbered:
         path = path[:-1] if path[-1] == "cell" else path[:-3]
         return path[:-1] if path[-1] in ("forward_layer", "backward_layer") else path
-    within = [
-        k for k, part in enumerate(path) if k and re.match("(forward|backward|stacked_rnn_cells)_?", part)
-    ]
+    inside = re.compile("forward_|backward_|stacked_rnn_cells")
+    within = [k for k, part in enumerate(path) if k and inside.match(part)]
     if within:
         return path[: within[0]]
     return path[:-1] if len(path) > 2 and re.fullmatch(r".*_cell(_\d+)?", path[-1]) else path
 
 
-def _at(contents: Contents, place: Place) -> tuple[StoredCell, ...]:
-    return tuple(cell for cell in contents.cells if _place(cell, contents.numbered) == place)
+def _places(contents: Contents) -> dict[Place, list[StoredCell]]:
+    """Every layer with its cells."""
+    places: dict[Place, list[StoredCell]] = {}
+    for cell in contents.cells:
+        places.setdefault(_place(cell, contents.numbered), []).append(cell)
+    return places
 
 
-def _places(contents: Contents) -> dict[Place, str]:
-    """Every layer with its name: the one that it was given, after those of the models around it."""
-    places = list(dict.fromkeys(_place(cell, contents.numbered) for cell in contents.cells))
+def _name(contents: Contents, places: Iterable[Place], place: Place) -> str:
+    """The name that a layer was given, after those of the models around it."""
     if contents.numbered:
-        return {place: _label(contents, place) for place in places}
-    tops = Counter(place[0] for place in places)
-    return {place: place[0] if tops[place[0]] == 1 else f"{place[0]}/{place[-1]}" for place in places}
-
-
-def _label(contents: Contents, place: Place) -> str:
-    given = [contents.labels.get("/".join(place[: k + 1])) or part for k, part in enumerate(place)]
-    unnamed = ("layers", "_layer_checkpoint_dependencies", "layer")
-    return "/".join(name for name, part in zip(given, place, strict=True) if part not in unnamed)
+        given = [contents.labels.get("/".join(place[: k + 1])) or part for k, part in enumerate(place)]
+        named = [part not in (*_CONTAINERS, "layer") for part in place]
+        return "/".join(compress(given, named))
+    alone = sum(other[0] == place[0] for other in places) == 1
+    return place[0] if alone else f"{place[0]}/{place[-1]}"
 
 
 def _numbered_runs(places: list[Place], layers: Mapping[Place, Layer]) -> list[list[Layer]]:
     if len({_stem(place[-1]) for place in places}) == 1:
         return [[layers[place] for place in places]]
-    orders = (
-        [order for order in permutations(places) if _fit(order, layers)]
-        if len(places) <= MOST_ORDERED
-        else []
-    )
+    few = len(places) <= _MOST_ORDERED and places[0][-2:-1] != () and places[0][-2] in _CONTAINERS
+    orders = [order for order in permutations(places) if _fit(order, layers)] if few else []
     if len(orders) == 1:
         return [[layers[place] for place in orders[0]]]
     line = "the order of the layers cannot be seen in this file"
@@ -355,10 +355,8 @@ def _stacks(run: Sequence[Layer], *lines: str) -> list[Found]:
 
 def _fits(below: Layer, above: Layer) -> bool:
     given, taken = below[-1].model.architecture.output_size, above[0].model.architecture.input_size
-    told_apart = below[0].model.architecture.input_size != taken or _stem(below[0].name) == _stem(
-        above[0].name
-    )
-    return given == taken and told_apart
+    widened = below[0].model.architecture.input_size != taken
+    return given == taken and (widened or _stem(below[0].name) == _stem(above[0].name))
 
 
 def _stem(name: str) -> str:

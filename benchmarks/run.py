@@ -1,0 +1,168 @@
+"""Measures speed and memory against what people run today, both in one run, and writes benchmarks/results.md."""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+import jax
+import numpy as np
+import torch
+
+import hitherto
+from hitherto.files import write
+from hitherto.measures.lag_jacobian import PROBES, lag_jacobian
+from hitherto.measures.trajectory import Trajectory, drive
+
+RESULTS = Path(__file__).parent / "results.md"
+WIDTH, SEQUENCES, STEPS, LAGS = 128, 32, 1000, 61
+RUNS = 3
+LENGTHS = (1000, 2000, 4000, 8000)
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def signs(shape: torch.Size, seed: int) -> torch.Tensor:
+    """A Rademacher probe."""
+    return torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(seed)).double() * 2 - 1
+
+
+def loop_over_lags(layer: torch.nn.LSTM, x: torch.Tensor, lags: int) -> np.ndarray:
+    """rms |dh[T]/dx[T-k]|, k = 0..lags, as it is usually written: one run, then for every lag a backward pass a probe."""
+    steps = [step.clone().requires_grad_() for step in x.unbind(1)]
+    h = layer(torch.stack(steps, 1))[0][:, -1]
+    curve = []
+    for k in range(lags + 1):
+        squares = torch.zeros(len(x), dtype=x.dtype)
+        for seed in range(PROBES):
+            (gradient,) = torch.autograd.grad((h * signs(h.shape, seed)).sum(), steps[-1 - k], retain_graph=True)
+            squares += (gradient**2).sum(-1) / PROBES
+        curve.append(float(squares.mean().sqrt()))
+    return np.array(curve)
+
+
+def one_pass(layer: torch.nn.LSTM, x: torch.Tensor, lags: int) -> np.ndarray:
+    """The same by somebody who knows that one backward pass holds all lags: one run, one backward pass a probe."""
+    x = x.clone().requires_grad_()
+    h = layer(x)[0][:, -1]
+    squares = torch.zeros(x.shape[:2], dtype=x.dtype)
+    for seed in range(PROBES):
+        (gradient,) = torch.autograd.grad((h * signs(h.shape, seed)).sum(), x, retain_graph=True)
+        squares += (gradient**2).sum(-1) / PROBES
+    return squares.mean(0).sqrt().numpy()[::-1][: lags + 1]
+
+
+def jacobian_table() -> list[str]:
+    """The three ways on the same LSTM and sequences, float64, the same number of probes and lags."""
+    torch.manual_seed(0)
+    torch.set_num_threads(os.cpu_count() or 1)
+    layer = torch.nn.LSTM(WIDTH, WIDTH, batch_first=True).double()
+    model = hitherto.load(layer)
+    one_window, whole = drive(model, sequences=SEQUENCES, steps=LAGS + 1), drive(model, sequences=SEQUENCES, steps=STEPS)
+    x = torch.tensor(one_window.inputs[:, -2 * (LAGS + 1) :])
+    cold = seconds(lambda: lag_jacobian(one_window, max_lag=LAGS))
+    warm = median(seconds(lambda: lag_jacobian(one_window, max_lag=LAGS)) for _ in range(RUNS))
+    lag_jacobian(whole, max_lag=LAGS)
+    every = median(seconds(lambda: lag_jacobian(whole, max_lag=LAGS)) for _ in range(RUNS))
+    known = median(seconds(lambda: one_pass(layer, x, LAGS)) for _ in range(RUNS))
+    looped = seconds(lambda: loop_over_lags(layer, x, LAGS))
+    gap = np.abs(one_pass(layer, x, LAGS) / curve(one_window) - 1)[:20].max()
+    rows = [
+        ("loop over lags, PyTorch autograd", 1, looped),
+        ("one backward pass a probe, PyTorch autograd", 1, known),
+        ("`lag_jacobian`, first call (compiles)", 1, cold),
+        ("`lag_jacobian`, later calls", 1, warm),
+        ("`lag_jacobian`, every window of the run", STEPS // (LAGS + 1), every),
+    ]
+    return [
+        "| way | ends per sequence | seconds | times faster than the loop, for all its ends |",
+        "| --- | --- | --- | --- |",
+        *(f"| {name} | {ends} | {t:.2f} | {ends * looped / t:.1f} |" for name, ends, t in rows),
+        "",
+        f"LSTM({WIDTH}), {SEQUENCES} sequences, lags 0 to {LAGS}, {PROBES} Rademacher probes, float64. Largest difference "
+        f"of the curves over lags 0 to 19, from the probes: {gap:.1%}.",
+    ]
+
+
+def curve(run: Trajectory) -> np.ndarray:
+    """Our rms curve."""
+    return np.asarray(lag_jacobian(run, max_lag=LAGS)[0].value)
+
+
+def process(arguments: list[str]) -> tuple[float, float, float]:
+    """Wall seconds, CPU seconds and peak memory in MB of one command."""
+    began = time.perf_counter()
+    child = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise RuntimeError(f"{arguments} failed")
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def command_table() -> list[str]:
+    """Whole commands as a user runs them."""
+    command = str(Path(sys.executable).parent / "hitherto")
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "lstm.safetensors"
+        hitherto.save(hitherto.build(hitherto.LSTM(WIDTH, WIDTH)), model)
+        narrow = Path(folder) / "narrow.safetensors"
+        hitherto.save(hitherto.build(hitherto.LSTM(1, WIDTH)), narrow)
+        out = ["--out", f"{folder}/report.html"]
+        rows = [
+            ("`hitherto --help`", [process([command, "--help"]) for _ in range(RUNS)]),
+            (f"`hitherto profile`, LSTM(1, {WIDTH}), {SEQUENCES} x {STEPS}", [process([command, "profile", str(narrow), *out])]),
+            (f"`hitherto profile`, LSTM({WIDTH}, {WIDTH}), {SEQUENCES} x {STEPS}", [process([command, "profile", str(model), *out])]),
+            ("`hitherto profile`, the embedded LSTM and its text", [process([command, "profile", *out])]),
+        ]
+    lines = ["| command | seconds | CPU seconds | peak MB |", "| --- | --- | --- | --- |"]
+    for name, runs in rows:
+        wall, cpu, peak = (median(run[i] for run in runs) for i in range(3))
+        lines.append(f"| {name} | {wall:.2f} | {cpu:.2f} | {peak:.0f} |")
+    return lines
+
+
+def length_table() -> list[str]:
+    """Peak memory of the Jacobian curve against the length of the run; linear, not square."""
+    code = (
+        "import sys, hitherto; from hitherto.measures.trajectory import drive; "
+        "from hitherto.measures.lag_jacobian import lag_jacobian; "
+        f"m = hitherto.build(hitherto.LSTM(1, {WIDTH})); steps = int(sys.argv[1]); "
+        "lag_jacobian(drive(m, sequences=8, steps=steps), max_lag=steps // 2)"
+    )
+    lines = ["| steps | seconds | peak MB |", "| --- | --- | --- |"]
+    for steps in LENGTHS:
+        wall, _, peak = process([sys.executable, "-c", code, str(steps)])
+        lines.append(f"| {steps} | {wall:.1f} | {peak:.0f} |")
+    return [*lines, "", f"LSTM(1, {WIDTH}), 8 sequences, lags up to half of the steps, run and curve together."]
+
+
+def main() -> None:
+    """All tables."""
+    versions = f"Python {platform.python_version()}, JAX {jax.__version__}, PyTorch {torch.__version__}"
+    sections = {
+        "Jacobian by lag": jacobian_table,
+        "Whole commands": command_table,
+        "Memory against length": length_table,
+    }
+    text = ["# Benchmarks", "", "Made by `make bench`; ratios within one run are what counts, seconds are this machine's."]
+    text += ["", f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {versions}."]
+    for title, table in sections.items():
+        print(f"{title} ...", flush=True)
+        text += ["", f"## {title}", "", *table()]
+    write(RESULTS, ("\n".join(text) + "\n").encode())
+    print("\n".join(text))
+
+
+if __name__ == "__main__":
+    main()
