@@ -34,6 +34,11 @@ $(VENV)/.core: $(VENV)/bin/pip pyproject.toml constraints/cpu.txt
 	$(INSTALL) --editable .
 	touch $@
 
-$(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.core
+$(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.core
 	$(INSTALL) --editable ".[$*]"
+	touch $@
+
+$(VENV)/.test: $(VENV)/.core tests/models.txt
+	$(INSTALL) --editable ".[test]"
+	$(INSTALL) --no-deps --requirement tests/models.txt
 	touch $@

@@ -197,10 +197,10 @@ def _walk(source: str, group: h5py.Group, prefix: str = "", depth: int = 0) -> I
             yield from _walk(source, item, f"{path}/", depth + 1)
 
 
-def _link_said(link: h5py.ExternalLink | h5py.SoftLink) -> str:
+def _link_said(link: h5py.ExternalLink | h5py.SoftLink | None) -> str:
     if isinstance(link, h5py.ExternalLink):
         return f"an external link to {link.path} in the file {link.filename}"
-    return f"a soft link to {link.path}"
+    return f"a soft link to {link.path}" if link else "a damaged link"
 
 
 def _numbered_cells(source: str, datasets: Mapping[str, h5py.Dataset]) -> tuple[StoredCell, ...]:
