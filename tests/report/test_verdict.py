@@ -77,7 +77,8 @@ class TestHeadline:
         estimates = sample.estimates()
         first = verdict(estimates, sample.provenance())[0]
         assert first == (
-            "Forgets half of an input within 7.4 (6.5 to 8.3) steps; nothing older than 63 steps changes the output "
+            "Forgets half of an input within 7.4 (6.5 to 8.3) steps; nothing older than 63 steps "
+            "changes the output "
             "by more than 1%; 128 units act as 23 (22 to 24)."
         )
 
@@ -121,7 +122,8 @@ class TestHeadline:
         assert first == "The state acts as 3.0 (2.8 to 3.2) units."
         assert (
             second
-            == f"Cannot tell how soon half of an input is forgotten because {WHY} (the estimate alone is 9.0)."
+            == f"Cannot tell how soon half of an input is forgotten because {WHY} (the estimate alone is "
+            "9.0)."
         )
 
     def test_independence_comes_first(self):
@@ -219,7 +221,8 @@ class TestStability:
     def test_cannot_tell(self):
         wide = spectrum(0.01, 0.01, statistics={"steps": 1000})
         assert said(wide) == (
-            "Cannot tell stable from chaotic in 1,000 steps: largest Lyapunov exponent 0.01 (−0.01 to 0.03) per step; "
+            "Cannot tell stable from chaotic in 1,000 steps: largest Lyapunov exponent 0.01 (−0.01 to "
+            "0.03) per step; "
             "half the interval takes about 4 times the steps."
         )
         none = curve(q.LYAPUNOV_SPECTRUM, [-0.1], None, cannot_tell=WHY)
@@ -259,7 +262,8 @@ class TestStateUse:
             return curve(q.GATE_TIME_QUANTILES, times, spread, axes=axes, statistics={"steps": 1000})
 
         assert said(hold(2.0, 4.2, 31.0)) == (
-            "Gates by themselves hold for 4.2 (4.0 to 4.4) steps in the middle unit, 31 (29 to 33) steps in the "
+            "Gates by themselves hold for 4.2 (4.0 to 4.4) steps in the middle unit, 31 (29 to 33) "
+            "steps in the "
             "slowest tenth."
         )
         assert "longer than the data (1,000 steps) in the slowest tenth" in said(hold(2.0, 4.2, 2.4e17))

@@ -1,7 +1,6 @@
 """Effective context: how much the output changes when everything older than k steps is replaced."""
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import numpy as np
@@ -17,7 +16,7 @@ from hitherto.core.quantity import (
     Quantity,
 )
 from hitherto.measures import _statistics as st
-from hitherto.measures.trajectory import Trajectory
+from hitherto.measures.trajectory import Trajectory, run_from
 
 SWAP_POINTS = 8
 LEVEL = 0.01
@@ -85,7 +84,7 @@ def _changes(trajectory: Trajectory, lags: int, past: Past) -> Float[np.ndarray,
     with precision(trajectory.outputs.dtype):
         for point in points:
             states, outputs = past(point)
-            _, after = _run(arch, weights, states, trajectory.driving[:, point : point + lags])
+            _, after = run_from(arch, weights, states, trajectory.driving[:, point : point + lags])
             other = np.concatenate([np.asarray(outputs)[:, None], np.asarray(after)], 1)
             total += ((trajectory.outputs[:, point - 1 : point + lags] - other) ** 2).sum(-1)
     return total / len(points)
@@ -110,7 +109,7 @@ def _zeroed(trajectory: Trajectory, lags: int) -> Squares:
     silence = np.zeros((1, max(trajectory.lead, lags, 1), trajectory.inputs.shape[-1]), trajectory.inputs.dtype)
     with precision(trajectory.outputs.dtype):
         start = jax.tree.map(lambda s: np.asarray(s)[None], arch.start(weights))
-        states, outputs = _run(arch, weights, start, silence)
+        states, outputs = run_from(arch, weights, start, silence)
     count = trajectory.sequences
     end = jax.tree.map(lambda s: np.repeat(np.asarray(s)[:, -1], count, 0), states)
     return _changes(trajectory, lags, lambda point: (end, np.repeat(np.asarray(outputs)[:, -1], count, 0)))
@@ -125,15 +124,10 @@ def _shuffled(trajectory: Trajectory, lags: int, seed: int) -> Squares:
         first = max(0, point - lags - 1)
         order = rng.permuted(np.tile(np.arange(first, point), (trajectory.sequences, 1)), axis=1)
         x = np.take_along_axis(trajectory.driving, order[..., None], 1)
-        states, outputs = _run(arch, weights, jax.tree.map(lambda s: s[:, first], trajectory.states), x)
+        states, outputs = run_from(arch, weights, jax.tree.map(lambda s: s[:, first], trajectory.states), x)
         return jax.tree.map(lambda s: s[:, -1], states), outputs[:, -1]
 
     return _changes(trajectory, lags, past)
-
-
-@partial(jax.jit, static_argnums=0)
-def _run(architecture, weights: PyTree, starts: PyTree, x: Array) -> tuple[PyTree, Array]:
-    return jax.vmap(lambda s, u: architecture.run(weights, s, u))(starts, x)
 
 
 def _log_ratio(changed: Squares, unit: Float[np.ndarray, " unit"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,6 +4,8 @@ All lags come from one reverse sweep (our derivation): with E v v^T = I, E |v^T 
 k = 0, 1, ... are the input gradients met while v is carried back step by step.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -106,10 +108,9 @@ def _log_norms(trajectory: Trajectory, lags: int, seed: int, of: str) -> LogCurv
         count = x.shape[1]
         probes = _probes(trajectory, of, count, seed)
         chunk = max(1, CHUNK_NUMBERS // (jax.tree.leaves(probes)[0].shape[1] * _width(trajectory)))
-        sweep = jax.jit(_sweep, static_argnums=0)
         logs = [
             np.asarray(
-                sweep(
+                _sweep(
                     trajectory.model.architecture,
                     trajectory.model.weights,
                     jax.tree.map(lambda s, at=at: s[:, at], before),
@@ -122,6 +123,7 @@ def _log_norms(trajectory: Trajectory, lags: int, seed: int, of: str) -> LogCurv
     return np.concatenate(logs, 1).T.reshape(trajectory.sequences, windows, span)
 
 
+@partial(jax.jit, static_argnums=0)
 def _sweep(architecture, weights, before: PyTree, x: Array, probes: PyTree) -> Float[Array, "lag run"]:
     """ln of the root mean square over probes of |v^T J_k|, scaled so that exact probes give |J_k|_F."""
 

@@ -126,6 +126,9 @@ def qr_exponents(
     return logs, q
 
 
+_sweep = jax.jit(jax.vmap(qr_exponents, in_axes=(None, None, 0, 0, 0, None)), static_argnums=(0, 5))
+
+
 def _layer_exponents(run: Trajectory, exponents: int | None, seed: int) -> tuple[Exponents, int]:
     """Mean exponents of each sequence for one layer, and the size of its state."""
     with precision(np.float64):
@@ -133,15 +136,12 @@ def _layer_exponents(run: Trajectory, exponents: int | None, seed: int) -> tuple
         count = min(state, exponents or (state if state <= FULL_UP_TO else MOST_EXPONENTS))
         first = np.random.default_rng([seed, 3]).standard_normal((state, count))
         q = np.broadcast_to(np.linalg.qr(first)[0].T, (run.sequences, count, state))
-        sweep = jax.jit(
-            jax.vmap(qr_exponents, in_axes=(None, None, 0, 0, 0, None)), static_argnums=(0, 5)
-        )
         arch, weights = run.model.architecture, run.model.weights
         pilot = min(PILOT_STEPS, _aligning(run.steps))
 
         def part(begin, end, q, interval):
             before = jax.tree.map(lambda s: s[:, begin:end], run.before)
-            logs, q = sweep(arch, weights, before, run.driving[:, begin:end], q, interval)
+            logs, q = _sweep(arch, weights, before, run.driving[:, begin:end], q, interval)
             return np.asarray(logs), q
 
         logs, q = part(0, pilot, q, 1)

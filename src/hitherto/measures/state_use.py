@@ -1,11 +1,12 @@
 """State use: how many directions and units of the state really move, and how long the gates hold."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from hitherto.architectures.activations import activation
 from hitherto.core.model import precision
@@ -156,8 +157,18 @@ def _count(quantity: Quantity, series: Series, which: Callable[[Series], np.ndar
 def _over_run(run: Trajectory, ask: Callable) -> PyTree:
     """`ask(weights, state before, x)` at every step of every sequence."""
     with precision(run.outputs.dtype):
-        each = jax.jit(jax.vmap(jax.vmap(lambda s, x: ask(run.model.weights, s, x))))
-        return jax.tree.map(np.asarray, each(run.before, run.driving))
+        return jax.tree.map(np.asarray, _each(ask, run.model.weights, run.before, run.driving))
+
+
+@partial(jax.jit, static_argnums=0)
+def _each(ask: Callable, weights: PyTree, before: PyTree, inputs: Array) -> PyTree:
+    return jax.vmap(jax.vmap(lambda s, x: ask(weights, s, x)))(before, inputs)
+
+
+@partial(jax.jit, static_argnums=0)
+def _slope(name: str, a: Array) -> Array:
+    """Derivative of a named activation."""
+    return jax.vmap(jax.grad(activation(name)))(jnp.ravel(a)).reshape(a.shape)
 
 
 def _units(run: Trajectory, part: str) -> list[Estimate]:
@@ -166,10 +177,8 @@ def _units(run: Trajectory, part: str) -> list[Estimate]:
     for gate, a in _over_run(run, layer.preactivations).items():
         if layer.nonlinearities[gate] == "linear":
             continue
-        act = activation(layer.nonlinearities[gate])
         with precision(a.dtype):
-            flat = np.asarray(jax.jit(jax.vmap(jax.grad(lambda v, act=act: act(v))))(jnp.ravel(a))).reshape(a.shape)
-        saturated = np.abs(flat) < FLAT_SLOPE
+            saturated = np.abs(np.asarray(_slope(layer.nonlinearities[gate], a))) < FLAT_SLOPE
         name = " ".join(filter(None, (part, "" if gate == "hidden" else f"{gate} gate")))
         sides = np.stack([saturated & (a < 0), saturated & (a >= 0)], -1).mean(1)  # (sequence, unit, side)
         found += [_stuck(STUCK_UNITS, sides, name, False), _stuck(SWITCHING_UNITS, sides, name, True)]

@@ -1,6 +1,7 @@
 """The driven run that all measures share: inputs, states and outputs of many sequences after a burn-in."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -137,7 +138,8 @@ def drive(
     with precision(dtype):
         data, findings = _fitting(data, model)
         limit = half if white else data.shape[1] // 2
-        states, outputs = _run(model, data.astype(dtype))
+        starts = _starts(model, len(data))
+        states, outputs = run_from(model.architecture, model.weights, starts, data.astype(dtype))
         _refuse_overflow(states, outputs)
         met, burn_in = _meeting(model, data[:, :limit].astype(dtype), states, seed)
     # White noise always gives `steps` measured steps; what the burn-in did not need is lead.
@@ -172,7 +174,8 @@ def layers_of(trajectory: Trajectory) -> tuple[tuple[str, Trajectory], ...]:
         states = trajectory.states[number]
         model = Model(layer, weights)
         with precision(trajectory.outputs.dtype):
-            outputs = np.asarray(_stepped_outputs(layer, weights, states, inputs[:, -trajectory.steps :]))
+            before = jax.tree.map(lambda s: s[:, :-1], states)
+            outputs = np.asarray(_stepped_outputs(layer, weights, before, inputs[:, -trajectory.steps :]))
         runs.append((f"layer {number}", trajectory.with_part(model, states, outputs, inputs)))
         inputs = outputs
     return tuple(runs)
@@ -204,7 +207,9 @@ def causal_parts(model: Model, inputs: Float[np.ndarray, "sequence time input"])
         prefix = f"layer {number} " if len(stack.layers) > 1 else ""
         for name, part, x in _directions(layer, w, inputs):
             parts.append(Part((prefix + name).strip(), part, x, number == 0))
-        inputs = _batch_outputs(layer, w, inputs)
+        with precision(inputs.dtype):
+            starts = _starts(Model(layer, w), len(inputs))
+            inputs = np.asarray(run_from(layer, w, starts, jnp.asarray(inputs))[1])
     return tuple(parts)
 
 
@@ -217,16 +222,22 @@ def _directions(layer: Architecture, weights: PyTree, inputs: Array) -> list[tup
     return [("", Model(layer, weights), inputs)]
 
 
-def _batch_outputs(layer: Architecture, weights: PyTree, inputs: Array) -> np.ndarray:
-    with precision(inputs.dtype):
-        run = jax.jit(jax.vmap(lambda x: layer.run(weights, layer.start(weights), x)[1]))
-        return np.asarray(run(jnp.asarray(inputs)))
+@partial(jax.jit, static_argnums=0)
+def run_from(architecture: Architecture, weights: PyTree, starts: PyTree, inputs: Array) -> tuple[PyTree, Array]:
+    """States and outputs of many sequences from given states, all with a leading sequence axis."""
+    return jax.vmap(lambda start, x: architecture.run(weights, start, x))(starts, inputs)
 
 
-def _stepped_outputs(layer: Recurrence, weights: PyTree, states: PyTree, inputs: Array) -> Array:
+@partial(jax.jit, static_argnums=0)
+def _stepped_outputs(layer: Recurrence, weights: PyTree, before: PyTree, inputs: Array) -> Array:
     # Outputs of a layer from states already known: every step on its own, no scan.
-    before = jax.tree.map(lambda s: s[:, :-1], states)
-    return jax.jit(jax.vmap(jax.vmap(lambda s, x: layer.step(weights, s, x)[1])))(before, inputs)
+    return jax.vmap(jax.vmap(lambda s, x: layer.step(weights, s, x)[1]))(before, inputs)
+
+
+def _starts(model: Model, sequences: int) -> PyTree:
+    """The model's own start, once for each sequence."""
+    start = model.architecture.start(model.weights)
+    return jax.tree.map(lambda s: np.broadcast_to(np.asarray(s), (sequences, *np.shape(s))), start)
 
 
 def _checked(model: Model, inputs: Any) -> np.ndarray:
@@ -263,11 +274,6 @@ def _fitting(data: np.ndarray, model: Model) -> tuple[np.ndarray, tuple[str, ...
     return data[:, :steps], (said,)
 
 
-def _run(model: Model, data: np.ndarray) -> tuple[PyTree, Array]:
-    arch, weights = model.architecture, model.weights
-    return jax.jit(jax.vmap(lambda x: arch.run(weights, arch.start(weights), x)))(jnp.asarray(data))
-
-
 def _refuse_overflow(states: PyTree, outputs: Array) -> None:
     for leaf in [*jax.tree.leaves(states), outputs]:
         finite = np.isfinite(np.asarray(leaf)).reshape(*leaf.shape[:2], -1).all(-1)
@@ -281,13 +287,12 @@ def _refuse_overflow(states: PyTree, outputs: Array) -> None:
 
 def _meeting(model: Model, data: np.ndarray, states: PyTree, seed: int) -> tuple[np.ndarray, int]:
     """Per sequence whether a run from a far state met the run kept, and the step at which all had."""
-    arch, weights = model.architecture, model.weights
     mean = jax.tree.map(lambda s: np.asarray(s).mean((0, 1)), states)
     spread = jax.tree.map(lambda s: np.asarray(s).std((0, 1)), states)
     rng = np.random.default_rng([seed, 1])
     far = jax.tree.map(lambda m, s: m + 2 * s * rng.standard_normal((len(data), *np.shape(m))), mean, spread)
-    run = jax.jit(jax.vmap(lambda start, x: arch.run(weights, start, x)[0]))
-    others = run(jax.tree.map(lambda s: jnp.asarray(s, data.dtype), far), jnp.asarray(data))
+    far = jax.tree.map(lambda s: s.astype(data.dtype), far)
+    others, _ = run_from(model.architecture, model.weights, far, data)
     gap = flat(others) - flat(jax.tree.map(lambda s: s[:, : data.shape[1]], states))
     scale = max(float(np.sqrt((flat(spread, 0) ** 2).mean())), np.finfo(data.dtype).tiny)
     apart = np.abs(gap).max(-1) > FORGOTTEN * scale

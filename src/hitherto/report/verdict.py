@@ -133,8 +133,8 @@ def context(subject: Subject) -> str:
 def context_limit(curve: Estimate, falling: bool = True) -> float | None:
     """Lag from which the upper end of a context curve's interval stays at or below 1%, or None.
 
-    A curve that cannot rise (`falling`: inputs independent over time) is decided for all later lags by one interval;
-    where later ones are missing, their values are enough. Exact zeros need none.
+    A curve that cannot rise (`falling`: inputs independent over time) is decided for all later lags by one
+    interval; where later ones are missing, their values are enough. Exact zeros need none.
     """
     if curve.high is None:
         return None

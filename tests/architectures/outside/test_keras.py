@@ -176,6 +176,22 @@ def test_bidirectional_merges(merge, merged):
     np.testing.assert_allclose(outputs(found.model, x), expected, rtol=0, atol=1e-12)
 
 
+def test_a_backward_stack_of_cells_reads_from_the_end():
+    rng = np.random.default_rng(1)
+    lower, upper, x = random_layer(rng, 4), random_layer(rng, 4), rng.normal(size=(8, 5))
+    roles = ("kernel", "recurrent_kernel", "bias")
+    arrays = {
+        f"{k}/{role}": w for k, ws in enumerate((lower, upper)) for role, w in zip(roles, ws, strict=True)
+    }
+    cells = [StoredCell((str(k),), {role: f"{k}/{role}" for role in roles}) for k in (0, 1)]
+    stack = entry("StackedRNNCells", "cells", cells=[entry("LSTMCell", "a"), entry("LSTMCell", "b")])
+    config = LayerConfig("RNN", {"cell": stack, "go_backwards": True})
+    (found,) = read_layer("layer", config, cells, Context(in_memory("arrays", arrays), None, NOTHING))
+    expected = keras_lstm(keras_lstm(x[::-1], *lower), *upper)
+    np.testing.assert_allclose(outputs(found.model, x), expected, rtol=0, atol=1e-12)
+    assert found.members == ()
+
+
 # Activations, conventions and what the user answers
 
 

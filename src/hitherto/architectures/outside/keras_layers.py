@@ -101,11 +101,8 @@ def read_layer(name: str, layer: LayerConfig, cells: Sequence[StoredCell], conte
     if not layer.config.get("go_backwards"):
         return found
     together = joined(name, found)
-    return [
-        replace(
-            together, model=Model(Backward(together.model.architecture, "reading"), together.model.weights)
-        )
-    ]
+    backwards = Model(Backward(together.model.architecture, "reading"), together.model.weights)
+    return [replace(together, model=backwards, members=())]
 
 
 def joined(name: str, found: Sequence[Found], *lines: str) -> Found:
