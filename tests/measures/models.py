@@ -1,9 +1,11 @@
 """Models and driven runs with known truths, shared by the tests of the measures."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 
@@ -116,6 +118,47 @@ def step_matrices(trajectory, sequence=0):
         return np.asarray(jax.jit(jax.vmap(jax.jacfwd(step)))(states, jnp.asarray(trajectory.driving[sequence])))
 
 
-def estimates_of(estimates):
-    """Estimates by quantity name, and by name and part where they have one."""
-    return {e.quantity.name if not e.part else (e.quantity.name, e.part): e for e in estimates}
+def named(estimates):
+    """Estimates by quantity name, and by (name, part) where they have a part."""
+    return {(e.quantity.name, e.part) if e.part else e.quantity.name: e for e in estimates}
+
+
+def some_sequences(trajectory, chosen):
+    """The run of the chosen sequences (a slice or a list of indices) alone."""
+    pick = lambda part: part[chosen]  # noqa: E731
+    return replace(
+        trajectory,
+        inputs=trajectory.inputs[chosen],
+        states=jax.tree.map(pick, trajectory.states),
+        outputs=trajectory.outputs[chosen],
+        forgotten=trajectory.forgotten[chosen],
+    )
+
+
+def groups(trajectory, size):
+    """Independent repetitions of an experiment: the sequences of one run, `size` at a time."""
+    return [
+        some_sequences(trajectory, slice(first, first + size))
+        for first in range(0, trajectory.sequences - size + 1, size)
+    ]
+
+
+def covered(estimates, truth):
+    """Share of the estimates whose interval holds the truth, for each entry."""
+    return np.mean([(e.low <= truth) & (truth <= e.high) for e in estimates], axis=0)
+
+
+def calibration(estimates):
+    """Mean standard error over the deviation that repetitions really show; 1 when the errors are honest."""
+    deviation = np.std([e.value for e in estimates], axis=0, ddof=1)
+    return np.mean([e.standard_error for e in estimates], axis=0) / deviation
+
+
+def within_errors(estimate, truth, errors=4.0):
+    """Whether every value is within so many standard errors of the truth."""
+    slack = errors * np.asarray(estimate.standard_error) + 1e-12
+    return bool((np.abs(np.asarray(estimate.value) - truth) <= slack).all())
+
+
+def no_interval(estimate):
+    return estimate.low is None and estimate.high is None

@@ -12,17 +12,11 @@ SEQUENCES, STEPS = 32, 1000
 
 def number(quantity: Quantity, value: float, error: float | None = None, **fields: Any) -> Estimate:
     """A single number with its interval; without an error, one without."""
-    bars = (
-        {}
-        if error is None
-        else {"standard_error": error, "low": value - 2 * error, "high": value + 2 * error}
-    )
+    bars = {} if error is None else {"standard_error": error, "low": value - 2 * error, "high": value + 2 * error}
     return Estimate(quantity, value, **bars | fields)
 
 
-def curve(
-    quantity: Quantity, value: Any, spread: float | None = 0.1, start: int = 0, **fields: Any
-) -> Estimate:
+def curve(quantity: Quantity, value: Any, spread: float | None = 0.1, start: int = 0, **fields: Any) -> Estimate:
     """A curve with an interval of a relative width; without a spread, one without."""
     value = np.asarray(value, float)
     (axis,) = quantity.axes
@@ -156,9 +150,7 @@ def _lyapunov(units: int, pace: float, about: dict[str, Any]) -> list[Estimate]:
             statistics={"steps": STEPS},
             **about,
         )
-        times = Estimate(
-            q.TIME_CONSTANTS, -1 / value, None, -1 / low, -1 / high, {"index": place + 1}, **about
-        )
+        times = Estimate(q.TIME_CONSTANTS, -1 / value, None, -1 / low, -1 / high, {"index": place + 1}, **about)
     return [
         spectrum,
         times,
@@ -182,9 +174,7 @@ def _capacity(units: int, lags: int, pace: float, about: dict[str, Any]) -> list
         **about,
     )
     return [
-        Estimate(
-            q.LINEAR_MEMORY, memory, 0.01 + 0 * memory, memory - 0.02, memory + 0.02, {"lag": k}, **about
-        ),
+        Estimate(q.LINEAR_MEMORY, memory, 0.01 + 0 * memory, memory - 0.02, memory + 0.02, {"lag": k}, **about),
         number(q.LINEAR_MEMORY_CAPACITY, 23.2, 0.4, statistics=statistics, **about),
         number(q.LINEAR_MEMORY_CAPACITY_NOISY, 21.7, 0.35, statistics=statistics, **about),
         capacity,

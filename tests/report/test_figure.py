@@ -37,9 +37,7 @@ def drawn(*estimates: Estimate, **provenance) -> list[str]:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_curve_can_be_drawn(shape, spread):
     with np.errstate(invalid="ignore"):
-        estimates = [
-            curve(quantity, SHAPES[shape][: LONGEST.get(quantity)], spread, start=1) for quantity in CURVES
-        ]
+        estimates = [curve(quantity, SHAPES[shape][: LONGEST.get(quantity)], spread, start=1) for quantity in CURVES]
     assert len(drawn(*estimates)) == 8
 
 
@@ -64,10 +62,7 @@ def test_titles_are_findings():
 
 def test_open_questions_have_short_titles():
     unknown = curve(q.LYAPUNOV_SPECTRUM, [-0.1], None, cannot_tell="fewer than 8 sequences give no interval")
-    assert (
-        figures([unknown], {})[0][1].axes[0].get_title(loc="left")
-        == "Cannot tell whether the model is stable"
-    )
+    assert figures([unknown], {})[0][1].axes[0].get_title(loc="left") == "Cannot tell whether the model is stable"
 
 
 def test_axes_are_named_with_units():
@@ -106,9 +101,7 @@ def test_more_parts_than_colours_are_announced():
 def test_names_are_text_and_not_formulas():
     assert (
         "$^a &lt;b&gt;"
-        in drawn(
-            *(curve(q.STATE_SPECTRUM, [0.6, 0.4], start=1, part=part) for part in ("$^a <b>", "other $ part"))
-        )[0]
+        in drawn(*(curve(q.STATE_SPECTRUM, [0.6, 0.4], start=1, part=part) for part in ("$^a <b>", "other $ part")))[0]
     )
 
 
@@ -130,9 +123,7 @@ def test_global_settings_are_left_alone():
     assert dict(mpl.rcParams) == before
 
 
-@pytest.mark.parametrize(
-    "estimates", [(), sample.estimates("layer 0") + sample.estimates("layer 1", units=8)]
-)
+@pytest.mark.parametrize("estimates", [(), sample.estimates("layer 0") + sample.estimates("layer 1", units=8)])
 def test_summary_has_a_panel_each(estimates):
     assert len(summary(estimates, sample.provenance()).axes) == len(panels(estimates))
 

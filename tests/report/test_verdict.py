@@ -17,9 +17,7 @@ def spectrum(value: float, error: float, **fields) -> Estimate:
     """Two exponents, the largest as given."""
     values, errors = np.array([value, value - 1]), np.array([error, error])
     axes = {"index": np.array([1, 2])}
-    return Estimate(
-        q.LYAPUNOV_SPECTRUM, values, errors, values - 2 * errors, values + 2 * errors, axes, **fields
-    )
+    return Estimate(q.LYAPUNOV_SPECTRUM, values, errors, values - 2 * errors, values + 2 * errors, axes, **fields)
 
 
 def said(*estimates: Estimate, **provenance) -> str:
@@ -98,10 +96,7 @@ class TestHeadline:
         )
 
     def test_last_part_where_there_is_no_whole(self):
-        layers = [
-            number(q.PARTICIPATION_RATIO, 9.0, 0.5, part=f"layer {i}", statistics={"units": 16})
-            for i in (0, 1)
-        ]
+        layers = [number(q.PARTICIPATION_RATIO, 9.0, 0.5, part=f"layer {i}", statistics={"units": 16}) for i in (0, 1)]
         assert verdict(layers, {})[0] == "Layer 1: 16 units act as 9.0 (8.0 to 10.0)."
 
     def test_parts_that_agree_share_a_sentence(self):
@@ -121,26 +116,20 @@ class TestHeadline:
         )
         assert first == "The state acts as 3.0 (2.8 to 3.2) units."
         assert (
-            second
-            == f"Cannot tell how soon half of an input is forgotten because {WHY} (the estimate alone is "
-            "9.0)."
+            second == f"Cannot tell how soon half of an input is forgotten because {WHY} (the estimate alone is 9.0)."
         )
 
     def test_independence_comes_first(self):
         flat = curve(q.OUTPUT_JACOBIAN_RMS, np.zeros(5))
         assert (
-            verdict([number(q.GRADIENT_HALF_LIFE, 9.0, 0.5), flat], {})[0]
-            == "The output does not depend on the input."
+            verdict([number(q.GRADIENT_HALF_LIFE, 9.0, 0.5), flat], {})[0] == "The output does not depend on the input."
         )
         assert silent(curve(q.OUTPUT_JACOBIAN_RMS, [0.0, 1e-300, 0.0]))
 
 
 class TestGradient:
     def test_half_life_censored(self):
-        assert (
-            said(censored(q.GRADIENT_HALF_LIFE, 500))
-            == "Keeps more than half of an input for more than 500 steps."
-        )
+        assert said(censored(q.GRADIENT_HALF_LIFE, 500)) == "Keeps more than half of an input for more than 500 steps."
 
     def test_horizon(self):
         decided = said(number(q.GRADIENT_HORIZON, 61.0, 1.5))
@@ -214,9 +203,7 @@ class TestStability:
 
     def test_chaotic(self):
         assert said(spectrum(0.28, 0.01)).startswith("Chaotic under this input")
-        assert said(spectrum(0.28, 0.01), precision="float32").startswith(
-            "Cannot tell whether the model is chaotic"
-        )
+        assert said(spectrum(0.28, 0.01), precision="float32").startswith("Cannot tell whether the model is chaotic")
 
     def test_cannot_tell(self):
         wide = spectrum(0.01, 0.01, statistics={"steps": 1000})
@@ -238,10 +225,7 @@ class TestStability:
 class TestStateUse:
     def test_dimensions(self):
         about = {"units": 128, "samples": 32000}
-        assert (
-            said(number(q.PARTICIPATION_RATIO, 23.0, 0.5, statistics=about))
-            == "128 units act as 23 (22 to 24)."
-        )
+        assert said(number(q.PARTICIPATION_RATIO, 23.0, 0.5, statistics=about)) == "128 units act as 23 (22 to 24)."
         few = number(q.PARTICIPATION_RATIO, 23.0, 0.5, statistics=about | {"samples": 100})
         assert said(few).startswith("Cannot tell how many dimensions the state uses: 100 samples are too few")
         assert said(number(q.PARTICIPATION_RATIO, 23.0)).startswith("Cannot tell how many dimensions")
@@ -288,9 +272,7 @@ class TestCapacity:
             "Cannot tell how many past inputs can be read linearly from the state because 5,120"
         )
 
-    @pytest.mark.parametrize(
-        ("share", "name"), [(0.9, "mostly linear"), (0.65, "mixed"), (0.2, "mostly nonlinear")]
-    )
+    @pytest.mark.parametrize(("share", "name"), [(0.9, "mostly linear"), (0.65, "mixed"), (0.2, "mostly nonlinear")])
     def test_linearity(self, share, name):
         assert f"The memory is {name}: the linear share is {100 * share:.0f}%" in said(
             number(q.LINEAR_SHARE, share, 0.01)
@@ -320,9 +302,7 @@ class TestWeightsAndDisagreement:
         assert "differ" not in said(half, number(q.EFFECTIVE_CONTEXT, 60.0, 2.0))
         assert "differ" not in said(half, number(q.EFFECTIVE_CONTEXT, 150.0, 20.0))
         assert "longer than the output uses them" in said(half, number(q.EFFECTIVE_CONTEXT, 3.0, 0.5))
-        assert "differ" not in said(
-            censored(q.GRADIENT_HALF_LIFE, 500), number(q.EFFECTIVE_CONTEXT, 3.0, 0.5)
-        )
+        assert "differ" not in said(censored(q.GRADIENT_HALF_LIFE, 500), number(q.EFFECTIVE_CONTEXT, 3.0, 0.5))
 
 
 def test_every_rule_copes_with_any_single_estimate():
@@ -333,8 +313,7 @@ def test_every_rule_copes_with_any_single_estimate():
 
 def test_intervals_without_numbers():
     bare = [
-        Estimate(e.quantity, e.value, axes=e.axes, cannot_tell=WHY, statistics=e.statistics)
-        for e in sample.estimates()
+        Estimate(e.quantity, e.value, axes=e.axes, cannot_tell=WHY, statistics=e.statistics) for e in sample.estimates()
     ]
     decided = [s for s in verdict(bare, sample.provenance()) if not s.startswith("Cannot tell")]
     assert decided == []

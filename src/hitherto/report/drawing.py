@@ -120,9 +120,7 @@ def line(
     """Solid where there is an interval, dotted where there is none, with marks where points are few."""
     mark = "o" if len(x) <= MARKED else ""
     if not sure.all():
-        axes.plot(
-            x, y, color=colour, linestyle=(0, (1, 1.4)), marker=mark, markerfacecolor="none", label=label
-        )
+        axes.plot(x, y, color=colour, linestyle=(0, (1, 1.4)), marker=mark, markerfacecolor="none", label=label)
         label = ""
     if sure.any():
         axes.plot(x, np.where(sure, y, np.nan), color=colour, marker=mark, label=label)
@@ -160,9 +158,7 @@ def points(
         line(axes, x, value[chosen], has_interval(estimate)[chosen], colour, label)
         if estimate.low is not None and estimate.high is not None:
             low, high = np.asarray(estimate.low)[chosen], np.asarray(estimate.high)[chosen]
-            axes.fill_between(
-                x, low, high, where=np.isfinite(low + high), color=colour, alpha=0.2, linewidth=0
-            )
+            axes.fill_between(x, low, high, where=np.isfinite(low + high), color=colour, alpha=0.2, linewidth=0)
         return
     axes.plot(x, value[chosen], "o", color=colour, label=label)
     whiskers(axes, x, estimate, colour, chosen)
@@ -199,9 +195,7 @@ def gone(axes: Axes, x: Float[np.ndarray, " points"], colour: str, name: str = "
         axes.plot([x[0], x[-1]], [0.03, 0.03], color=colour, linewidth=3, transform=edge)
     said = f"exactly {name} at {'this point' if x.size == 1 else f'these {x.size:,} points'}"
     side = "right" if x[0] > np.mean(axes.get_xlim()) else "left"
-    axes.text(
-        x[-1] if side == "right" else x[0], 0.06, said, color=colour, transform=edge, ha=side, va="bottom"
-    )
+    axes.text(x[-1] if side == "right" else x[0], 0.06, said, color=colour, transform=edge, ha=side, va="bottom")
 
 
 def mark(axes: Axes, scene: Scene, quantity: Quantity, level: float, name: str, start: float = 0.0) -> None:
@@ -222,9 +216,7 @@ def mark(axes: Axes, scene: Scene, quantity: Quantity, level: float, name: str, 
 
 def upright(axes: Axes, x: float, colour: str, text: str) -> None:
     axes.axvline(x, color=colour, linewidth=1, linestyle=(0, (4, 3)))
-    axes.annotate(
-        text, (x, 0.97), (5, 0), xycoords=("data", "axes fraction"), textcoords="offset points", va="top"
-    )
+    axes.annotate(text, (x, 0.97), (5, 0), xycoords=("data", "axes fraction"), textcoords="offset points", va="top")
 
 
 def log_percent(axes: Axes, shown: Sequence[Estimate], floor: float) -> None:

@@ -46,7 +46,7 @@ from hitherto.report.drawing import (
     whiskers,
 )
 from hitherto.report.reading import find, find_all, reading
-from hitherto.report.verdict import CHANGE, told
+from hitherto.report.verdict import CHANGE, capitalised, told
 
 
 @dataclass(frozen=True)
@@ -273,8 +273,7 @@ PANELS: tuple[Panel, ...] = (
         (q.OUTPUT_JACOBIAN_TYPICAL, q.OUTPUT_JACOBIAN_RMS),
         (),
         output_gradient,
-        "The same for the output: what falls faster here than in the figure of the state is remembered "
-        "but not used.",
+        "The same for the output: what falls faster here than in the figure of the state is remembered but not used.",
     ),
     Panel(
         "context",
@@ -360,7 +359,7 @@ def _short(text: str) -> str:
     kept = text.split(" (largest")[0].split("; ")[0]
     if kept.startswith("cannot tell"):
         kept = kept.split(": ")[0].split(" because ")[0]
-    return kept[0].upper() + kept[1:]
+    return capitalised(kept)
 
 
 def _gradients(axes: Axes, scene: Scene, typical: Quantity, rms: Quantity) -> None:
@@ -370,9 +369,7 @@ def _gradients(axes: Axes, scene: Scene, typical: Quantity, rms: Quantity) -> No
         shown = typical if scene.count(typical) else rms
         drawn = [curve(axes, e, colour, e.part or "whole model", True) for colour, e in scene.of(shown)]
     else:
-        for colour, quantity, label in zip(
-            SERIES, (typical, rms), ("typical", "root mean square"), strict=False
-        ):
+        for colour, quantity, label in zip(SERIES, (typical, rms), ("typical", "root mean square"), strict=False):
             drawn += [curve(axes, e, colour, label, True) for _, e in scene.of(quantity)]
     for level in (0.5, 0.01):
         axes.axhline(level, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -383,9 +380,7 @@ def _gradients(axes: Axes, scene: Scene, typical: Quantity, rms: Quantity) -> No
 
 def _beyond_the_data(axes: Axes, scene: Scene) -> None:
     """A shade over hold times longer than the run, which it cannot tell from forever."""
-    lengths = [
-        e.statistics.get("steps") for q_ in (q.GATE_TIME_QUANTILES, q.GATE_TIMES) for _, e in scene.of(q_)
-    ]
+    lengths = [e.statistics.get("steps") for q_ in (q.GATE_TIME_QUANTILES, q.GATE_TIMES) for _, e in scene.of(q_)]
     length = next((s for s in lengths if s), None)
     low, high = axes.get_ylim()
     if length is None or high < length:

@@ -16,6 +16,7 @@ from hitherto.report.figure import Panel, figure, panels
 from hitherto.report.reading import duration, parts
 from hitherto.report.svg import svg
 from hitherto.report.table import Row, rows
+from hitherto.report.verdict import capitalised
 
 LABELS = (
     ("file", "File"),
@@ -77,9 +78,7 @@ LIMITS: tuple[tuple[Quantity, str], ...] = (
     ),
 )
 RANGE = re.compile(r"(\([^()]{1,40} to [^()]{1,40}\)|\([\d.,]+ (?:µs|ms|s|min|h|d)\))")
-ALWAYS = (
-    "Other inputs, or the same at another scale, may give other numbers: the inputs are part of each result."
-)
+ALWAYS = "Other inputs, or the same at another scale, may give other numbers: the inputs are part of each result."
 
 
 @dataclass(frozen=True)
@@ -103,24 +102,18 @@ def page(estimates: Sequence[Estimate], provenance: Mapping[str, Any], sentences
         sentences: of `verdict`; the first is the headline.
     """
     scene = Scene(estimates, provenance)
-    assumed = dict.fromkeys(
-        (*provenance.get("assumptions", ()), *(a for e in estimates for a in e.assumptions))
-    )
+    assumed = dict.fromkeys((*provenance.get("assumptions", ()), *(a for e in estimates for a in e.assumptions)))
     return _template().render(
         name=provenance.get("file") or provenance.get("layer") or "Recurrent model",
         subtitle=provenance.get("architecture", ""),
-        headline=[_ranged(_sentence(clause)) for clause in sentences[0].rstrip(".").split("; ")]
+        headline=[_ranged(f"{capitalised(clause)}.") for clause in sentences[0].rstrip(".").split("; ")]
         if sentences
         else [],
         sentences=[(_ranged(s), "annot tell" in s) for s in sentences[1:]],
         findings=tuple(provenance.get("findings", ())),
         figures=[_shown(panel, scene) for panel in panels(estimates)],
-        tables=[
-            (part, _grouped(rows([e for e in estimates if e.part == part]))) for part in parts(estimates)
-        ],
-        facts=[
-            (label, _fact(key, provenance[key])) for key, label in LABELS if provenance.get(key) is not None
-        ],
+        tables=[(part, _grouped(rows([e for e in estimates if e.part == part]))) for part in parts(estimates)],
+        facts=[(label, _fact(key, provenance[key])) for key, label in LABELS if provenance.get(key) is not None],
         assumptions=tuple(assumed),
         limits=_limits(estimates),
     )
@@ -137,10 +130,6 @@ def _template() -> Any:
 def _shown(panel: Panel, scene: Scene) -> Shown:
     drawn = svg(figure(panel, scene, titled=False), panel.id)
     return Shown(panel.id, _ranged(panel.title(scene)), panel.name, Markup(drawn), panel.how_to_read)
-
-
-def _sentence(clause: str) -> str:
-    return f"{clause[:1].upper()}{clause[1:]}."
 
 
 def _ranged(text: str) -> Markup:

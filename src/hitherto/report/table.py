@@ -1,6 +1,7 @@
 """All numbers of a profile as rows, for the terminal and for the page."""
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -105,7 +106,7 @@ def _row(estimate: Estimate, place: str, index: tuple[int, ...]) -> Row:
         interval=shown.interval,
         unit=quantity.unit,
         meaning=quantity.meaning,
-        remark=_remark(estimate, shown.interval),
+        remark="" if shown.interval or math.isinf(shown.value) else _remark(estimate),
     )
 
 
@@ -116,9 +117,7 @@ def _in_words(name: str) -> str:
     return words
 
 
-def _remark(estimate: Estimate, interval: str) -> str:
-    if interval:
-        return ""
+def _remark(estimate: Estimate) -> str:
     if estimate.standard_error is not None and not np.any(estimate.standard_error):
         return "exact"
     return f"cannot tell: {estimate.cannot_tell}" if estimate.cannot_tell else "no interval"

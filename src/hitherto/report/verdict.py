@@ -72,7 +72,7 @@ def verdict(estimates: Sequence[Estimate], provenance: Mapping[str, Any]) -> tup
     ]
     found = [*_independence(estimates), *(text for texts in headlines for text in texts)]
     found += [text for quantity, rule in RULES for text in _by_part(quantity, rule, *scene)]
-    return tuple(map(_sentence, found)) or ("These measurements decide nothing about the memory.",)
+    return tuple(f"{capitalised(text)}." for text in found) or ("These measurements decide nothing about the memory.",)
 
 
 def told(quantity: Quantity, estimates: Sequence[Estimate], provenance: Mapping[str, Any]) -> str:
@@ -160,9 +160,7 @@ def stability(subject: Subject) -> str:
         return ""  # `perfect_cell` says it
     if exponent.low > 0:
         return _chaotic(subject, said)
-    span = (
-        f"in {subject.estimate.statistics['steps']:,} steps" if "steps" in subject.estimate.statistics else ""
-    )
+    span = f"in {subject.estimate.statistics['steps']:,} steps" if "steps" in subject.estimate.statistics else ""
     return (
         f"{CANNOT_TELL} stable from chaotic {span}".rstrip()
         + f": {said}; half the interval takes about 4 times the steps"
@@ -188,9 +186,7 @@ def dimensions(subject: Subject) -> str:
     if estimate.cannot_tell or not ratio.decided:
         return _open("how many dimensions the state uses", estimate)
     if ratio.value > samples / 5:
-        return (
-            f"{CANNOT_TELL} how many dimensions the state uses: {samples:,} samples are too few for {ratio}"
-        )
+        return f"{CANNOT_TELL} how many dimensions the state uses: {samples:,} samples are too few for {ratio}"
     units = estimate.statistics.get("units")
     return (
         f"{units:,} {'unit acts' if units == 1 else 'units act'} as {ratio}"
@@ -265,14 +261,8 @@ def gate_cells(subject: Subject) -> str:
     held = 0 if low is None else int(np.sum(np.asarray(low) > length))
     if not held:
         return ""
-    cells = (
-        "is a perfect or near-perfect memory cell"
-        if held == 1
-        else "are perfect or near-perfect memory cells"
-    )
-    return (
-        f"{held:,} of {np.size(low):,} units {cells}: the gate holds longer than the data ({length:,} steps)"
-    )
+    cells = "is a perfect or near-perfect memory cell" if held == 1 else "are perfect or near-perfect memory cells"
+    return f"{held:,} of {np.size(low):,} units {cells}: the gate holds longer than the data ({length:,} steps)"
 
 
 def guarantee(subject: Subject) -> str:
@@ -339,9 +329,7 @@ def _of_part(estimates: Sequence[Estimate], part: str) -> list[Estimate]:
     return [e for e in estimates if e.part == part]
 
 
-def _headline(
-    subjects: Sequence[Estimate], estimates: Sequence[Estimate], provenance: Mapping[str, Any]
-) -> list[str]:
+def _headline(subjects: Sequence[Estimate], estimates: Sequence[Estimate], provenance: Mapping[str, Any]) -> list[str]:
     """One sentence of all that is decided about the subjects, then one for each open question."""
     clauses = [
         (e.part, _clause(rule, e, estimates, provenance))
@@ -353,15 +341,11 @@ def _headline(
         _with_parts("; ".join(text for _, text in group), [part], estimates)
         for part, group in groupby(decided, key=lambda clause: clause[0])
     ]
-    undecided = [
-        _with_parts(text, [part], estimates) for part, text in clauses if text.startswith(CANNOT_TELL)
-    ]
+    undecided = [_with_parts(text, [part], estimates) for part, text in clauses if text.startswith(CANNOT_TELL)]
     return ["; ".join(grouped), *undecided] if grouped else undecided
 
 
-def _by_part(
-    quantity: Quantity, rule: Rule, estimates: Sequence[Estimate], provenance: Mapping[str, Any]
-) -> list[str]:
+def _by_part(quantity: Quantity, rule: Rule, estimates: Sequence[Estimate], provenance: Mapping[str, Any]) -> list[str]:
     """What a rule says of every part; parts of which it says the same share a sentence."""
     named: dict[str, list[str]] = {}
     for estimate in find_all(estimates, quantity):
@@ -371,9 +355,7 @@ def _by_part(
     return [_with_parts(text, names, estimates) for text, names in named.items()]
 
 
-def _clause(
-    rule: Rule, estimate: Estimate, estimates: Sequence[Estimate], provenance: Mapping[str, Any]
-) -> str:
+def _clause(rule: Rule, estimate: Estimate, estimates: Sequence[Estimate], provenance: Mapping[str, Any]) -> str:
     return rule(Subject(estimate, estimates, provenance))
 
 
@@ -397,8 +379,9 @@ def _independence(estimates: Sequence[Estimate]) -> list[str]:
     return [f"the {flat[0]} does not depend on the input"] if flat else []
 
 
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+def capitalised(text: str) -> str:
+    """With a capital letter in front, unless it begins with the name of a symbol, "h: ..."."""
+    return text if text[1:2] == ":" else f"{text[:1].upper()}{text[1:]}"
 
 
 def _open(question: str, estimate: Estimate) -> str:
@@ -455,9 +438,7 @@ def _chaotic(subject: Subject, said: str) -> str:
 def _within_a_step(spectrum: Estimate) -> bool:
     """Whether the interval of the largest exponent lies within 1/T of zero."""
     exponent, count = reading(spectrum, 0), spectrum.statistics.get("steps")
-    return (
-        bool(count) and not spectrum.cannot_tell and exponent.low >= -1 / count and exponent.high <= 1 / count
-    )
+    return bool(count) and not spectrum.cannot_tell and exponent.low >= -1 / count and exponent.high <= 1 / count
 
 
 def _mostly_unseen(capacity: Estimate | None) -> bool:
