@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints/cpu.txt
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench coverage docs clean
 
 demo: $(VENV)/.core
 	$(BIN)/hitherto profile --out report.html
@@ -19,6 +19,9 @@ lint: $(VENV)/.lint
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/run.py
+
+coverage: $(VENV)/.test
+	$(BIN)/python benchmarks/coverage.py
 
 docs: $(VENV)/.docs
 	$(BIN)/zensical build --clean --strict

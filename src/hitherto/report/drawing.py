@@ -66,6 +66,10 @@ class Scene:
         """A colour and an estimate for every part that has the quantity, as far as there are colours."""
         return zip(SERIES, find_all(self.estimates, quantity), strict=False)
 
+    def name(self, estimate: Estimate, whole: str = "whole model") -> str:
+        """The part of an estimate where several have its quantity; "" where there is nothing to tell apart."""
+        return (estimate.part or whole) if self.count(estimate.quantity) > 1 else ""
+
     def count(self, quantity: Quantity) -> int:
         """How many parts have the quantity."""
         return len(find_all(self.estimates, quantity))
@@ -204,14 +208,11 @@ def mark(axes: Axes, scene: Scene, quantity: Quantity, level: float, name: str, 
     if not found or found[0].statistics.get("censored") or not math.isfinite(reading(found[0]).value):
         return
     crossing = reading(found[0])
-    axes.plot([start + crossing.value], [level], "o", color=INK, markersize=4.5, zorder=5)
-    axes.annotate(
-        f"{name} {crossing.centre}",
-        (start + crossing.value, level),
-        (6, 5),
-        textcoords="offset points",
-        clip_on=True,
-    )
+    point = (start + crossing.value, level)
+    axes.plot(*point, "o", color=INK, markersize=4.5, zorder=5)
+    across = axes.transAxes.inverted().transform(axes.transData.transform(point))[0]
+    place = dict(xytext=(6, 5), ha="left") if across < 0.7 else dict(xytext=(-6, -13), ha="right")
+    axes.annotate(f"{name} {crossing.centre}", point, textcoords="offset points", clip_on=True, **place)
 
 
 def upright(axes: Axes, x: float, colour: str, text: str) -> None:

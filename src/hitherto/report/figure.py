@@ -127,7 +127,7 @@ def context(axes: Axes, scene: Scene) -> None:
     many, drawn = scene.count(q.CONTEXT_REPLACED) > 1, []
     for place, (quantity, name) in enumerate(kinds[:1] if many else kinds):
         for colour, estimate in scene.of(quantity):
-            label = estimate.part or "whole model" if many else name
+            label = estimatscene.name(e) if many else name
             drawn.append(curve(axes, estimate, colour if many else SERIES[place], label))
     axes.axhline(CHANGE, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_ylabel("change of the output / its deviation")
@@ -142,7 +142,7 @@ def exponents(axes: Axes, scene: Scene) -> None:
     for colour, estimate in scene.of(q.LYAPUNOV_SPECTRUM):
         place, value = np.asarray(estimate.axes["index"], float), np.asarray(estimate.value, float)
         finite = np.isfinite(value)
-        points(axes, place[finite], estimate, finite, colour, estimate.part if many else "")
+        points(axes, place[finite], estimate, finite, colour, scene.name(estimate))
         gone(axes, place[value == -np.inf], colour)
     axes.set_xlabel("exponent, largest first")
     axes.set_ylabel("Lyapunov exponent (per step)")
@@ -158,7 +158,7 @@ def linear_memory(axes: Axes, scene: Scene) -> None:
     many, last = scene.count(q.LINEAR_MEMORY) > 1, 0.0
     for colour, estimate in scene.of(q.LINEAR_MEMORY):
         lags, value = np.asarray(estimate.axes["lag"], float), np.clip(estimate.value, 0, None)
-        line(axes, lags, value, has_interval(estimate), colour, estimate.part if many else "")
+        line(axes, lags, value, has_interval(estimate), colour, scene.name(estimate))
         band(axes, lags, estimate, colour, 1.0)
         axes.fill_between(lags, 0, value, color=colour, alpha=0 if many else 0.12, linewidth=0)
         last = max(last, last_above(lags, value, 0.005))
@@ -194,7 +194,7 @@ def spectrum(axes: Axes, scene: Scene) -> None:
     many = scene.count(q.STATE_SPECTRUM) > 1
     for colour, estimate in scene.of(q.STATE_SPECTRUM):
         x, value = np.asarray(estimate.axes["component"], float), np.asarray(estimate.value, float)
-        line(axes, x, positive(value), has_interval(estimate), colour, estimate.part if many else "")
+        line(axes, x, positive(value), has_interval(estimate), colour, scene.name(estimate))
         band(axes, x, estimate, colour, 1.0)
         gone(axes, x[value <= 0], colour, "0")
         ratio = reading(find(scene.estimates, q.PARTICIPATION_RATIO, estimate.part))
@@ -215,7 +215,7 @@ def gates(axes: Axes, scene: Scene) -> None:
         order = np.argsort(value)
         x = 100 * (np.arange(len(order)) + 0.5) / max(len(order), 1)
         finite = np.where(np.isfinite(value), value, np.nan)[order]
-        line(axes, x, positive(finite), has_interval(estimate)[order], colour, estimate.part if many else "")
+        line(axes, x, positive(finite), has_interval(estimate)[order], colour, scene.name(estimate))
         band(axes, x, estimate, colour, 1.0, order)
     if not many:
         _quantiles(axes, scene)
@@ -367,7 +367,7 @@ def _gradients(axes: Axes, scene: Scene, typical: Quantity, rms: Quantity) -> No
     drawn = []
     if max(scene.count(typical), scene.count(rms)) > 1:
         shown = typical if scene.count(typical) else rms
-        drawn = [curve(axes, e, colour, e.part or "whole model", True) for colour, e in scene.of(shown)]
+        drawn = [curve(axes, e, colour, scene.name(e), True) for colour, e in scene.of(shown)]
     else:
         for colour, quantity, label in zip(SERIES, (typical, rms), ("typical", "root mean square"), strict=False):
             drawn += [curve(axes, e, colour, label, True) for _, e in scene.of(quantity)]

@@ -110,11 +110,11 @@ def page(estimates: Sequence[Estimate], provenance: Mapping[str, Any], sentences
         if sentences
         else [],
         sentences=[(_ranged(s), "annot tell" in s) for s in sentences[1:]],
-        findings=tuple(provenance.get("findings", ())),
+        findings=tuple(map(capitalised, provenance.get("findings", ()))),
         figures=[_shown(panel, scene) for panel in panels(estimates)],
         tables=[(part, _grouped(rows([e for e in estimates if e.part == part]))) for part in parts(estimates)],
         facts=[(label, _fact(key, provenance[key])) for key, label in LABELS if provenance.get(key) is not None],
-        assumptions=tuple(assumed),
+        assumptions=tuple(map(capitalised, assumed)),
         limits=_limits(estimates),
     )
 

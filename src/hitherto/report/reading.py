@@ -105,8 +105,8 @@ def find_all(estimates: Iterable[Estimate], quantity: Quantity) -> tuple[Estimat
 
 
 def parts(estimates: Iterable[Estimate]) -> tuple[str, ...]:
-    """The parts that occur, in order of appearance."""
-    return tuple(dict.fromkeys(e.part for e in estimates))
+    """The parts that occur: the whole model, then the others in order of appearance."""
+    return tuple(sorted(dict.fromkeys(e.part for e in estimates), key=lambda part: part != ""))
 
 
 def steps(count: Reading | str, provenance: Mapping[str, Any], plain: float | int = math.nan) -> str:

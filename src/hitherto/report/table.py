@@ -54,21 +54,18 @@ def rows(estimates: Sequence[Estimate]) -> tuple[Row, ...]:
 
 
 def table(estimates: Sequence[Estimate]) -> Table:
-    """The rows as a table for a terminal of 100 columns."""
+    """The rows as a table for a terminal of 80 to 100 columns, part by part."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    several = len(parts(estimates)) > 1
-    for name in ("quantity", *(["part"] if several else []), "at"):
-        shown.add_column(name, overflow="fold")
+    shown.add_column("quantity", overflow="fold")
+    shown.add_column("at", overflow="fold")
     shown.add_column("value", justify="right", no_wrap=True)
     shown.add_column("95% interval", max_width=30, overflow="fold")
     shown.add_column("unit", overflow="fold")
-    previous = ""
-    for row in rows(estimates):
-        name = "" if f"{row.name}{row.part}" == previous else row.name
-        part = [row.part if name else ""] if several else []
-        cells = (name, *part, row.place, row.value, row.interval or row.remark, row.unit)
-        shown.add_row(*map(Text, cells))  # names come from files and are no markup
-        previous = f"{row.name}{row.part}"
+    names = parts(estimates)
+    for part in names:
+        if part or len(names) > 1:
+            shown.add_row(Text(part or "whole model", style="bold"))
+        _add_part(shown, rows([e for e in estimates if e.part == part]))
     return shown
 
 
@@ -77,6 +74,16 @@ def text(estimates: Sequence[Estimate], width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width, no_color=True, force_terminal=False, highlight=False)
     console.print(table(estimates))
     return console.file.getvalue()
+
+
+def _add_part(shown: Table, every: Sequence[Row]) -> None:
+    """Rows of one part; the name of a curve only at its first place."""
+    previous = ""
+    for row in every:
+        name = "" if row.name == previous else row.name
+        cells = (name, row.place, row.value, row.interval or row.remark, row.unit)
+        shown.add_row(*map(Text, cells))  # texts come from files and are no markup
+        previous = row.name
 
 
 def _places(estimate: Estimate) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -118,6 +125,8 @@ def _in_words(name: str) -> str:
 
 
 def _remark(estimate: Estimate) -> str:
-    if estimate.standard_error is not None and not np.any(estimate.standard_error):
-        return "exact"
-    return f"cannot tell: {estimate.cannot_tell}" if estimate.cannot_tell else "no interval"
+    """Why there is no interval."""
+    if estimate.cannot_tell:
+        return f"cannot tell: {estimate.cannot_tell}"
+    exact = estimate.standard_error is not None and not np.any(estimate.standard_error)
+    return "exact" if exact else "no interval"

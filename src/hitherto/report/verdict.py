@@ -26,6 +26,7 @@ CHANGE = 0.01  # of the output's deviation: what counts as a change of the outpu
 NEGLIGIBLE_UNITS = 0.02  # of all units: fewer idle or stuck ones are not worth a sentence
 HALF_LIVES_TO_ONE_PERCENT = math.log(100) / math.log(2)
 CANNOT_TELL = "cannot tell"
+MEETING = math.log(1e6)  # two states count as one when their distance has shrunk a million times
 SHARE_NAMES = ((0.8, "mostly linear"), (0.5, "mixed"), (0.0, "mostly nonlinear"))
 
 
@@ -76,11 +77,16 @@ def verdict(estimates: Sequence[Estimate], provenance: Mapping[str, Any]) -> tup
 
 
 def told(quantity: Quantity, estimates: Sequence[Estimate], provenance: Mapping[str, Any]) -> str:
-    """What the first rule that speaks about a quantity says of the whole model or its last part; or ""."""
-    lead = _lead(estimates, quantity)
+    """The first sentence about a quantity: of the whole model, else of its last part that has one; or ""."""
     rules = [rule for about, rule in HEADLINE + RULES if about is quantity]
-    said = (_clause(rule, lead, estimates, provenance) for rule in rules if lead)
-    return next((_named(text, lead, estimates) for text in said if text), "")
+    found = sorted(reversed(find_all(estimates, quantity)), key=lambda e: e.part != "")
+    said = (
+        _with_parts(text, [e.part], estimates)
+        for e in found
+        for rule in rules
+        if (text := _clause(rule, e, estimates, provenance))
+    )
+    return next(said, "")
 
 
 def half_life(subject: Subject) -> str:
@@ -280,7 +286,9 @@ def guarantee(subject: Subject) -> str:
 def disagreement(subject: Subject) -> str:
     """Why half-life and context differ by far, where their intervals say that they do."""
     half, limit = reading(subject.estimate), reading(subject.find(q.EFFECTIVE_CONTEXT))
-    if subject.estimate.statistics.get("censored") or subject.estimate.cannot_tell:
+    curve = subject.find(q.CONTEXT_REPLACED)
+    undecided = curve is not None and context_limit(curve) is None
+    if undecided or subject.estimate.statistics.get("censored") or subject.estimate.cannot_tell:
         return ""
     short, long = (steps(r, subject.provenance) for r in (half, limit))
     if limit.low > 2 * HALF_LIVES_TO_ONE_PERCENT * max(half.high, 1):
@@ -359,10 +367,6 @@ def _clause(rule: Rule, estimate: Estimate, estimates: Sequence[Estimate], prove
     return rule(Subject(estimate, estimates, provenance))
 
 
-def _named(text: str, estimate: Estimate, estimates: Sequence[Estimate]) -> str:
-    return _with_parts(text, [estimate.part], estimates) if text else ""
-
-
 def _with_parts(text: str, names: Sequence[str], estimates: Sequence[Estimate]) -> str:
     """With the names of the parts in front, unless there is but one part or it is the whole."""
     shown = [name for name in names if name]
@@ -416,14 +420,18 @@ def _context_not_reached(curve: Estimate, provenance: Mapping[str, Any]) -> str:
 
 def _far_starts(subject: Subject, said: str) -> str:
     """Nearby states converge; whether far ones do is for the test with two far starts."""
-    share = reading(subject.find(q.START_FORGOTTEN)).value
+    share, exponent = reading(subject.find(q.START_FORGOTTEN)).value, reading(subject.estimate, 0)
     if share >= 1:
         return f"stable: the same input leads to the same state, whatever the start ({said})"
+    near = f"nearby states converge under the same input ({said})"
     if math.isnan(share):
-        return f"nearby states converge under the same input ({said}); whether far ones do was not tested"
+        return f"{near}; whether far ones do was not tested"
+    count = subject.estimate.statistics.get("steps", math.inf)
+    if MEETING / -exponent.value > count:
+        return f"{near}, too slowly for two far starts to meet within {count:,} steps"
     return (
-        f"nearby states converge under the same input ({said}), but two far starts ended in different "
-        f"states on {digits(100 * (1 - share))}% of sequences: the model may keep its start for good"
+        f"{near}, but two far starts ended in different states on {digits(100 * (1 - share))}% of sequences: "
+        "the model may keep its start for good"
     )
 
 

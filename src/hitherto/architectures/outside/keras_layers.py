@@ -13,8 +13,8 @@ from hitherto.architectures.outside.arrays import Arrays
 from hitherto.architectures.outside.cells import KINDS, cell_plan
 from hitherto.architectures.outside.found import Found, Reading
 from hitherto.architectures.outside.keras_containers import StoredCell
-from hitherto.architectures.outside.plan import once
-from hitherto.architectures.wrappers import MERGES, Backward, Bidirectional, Deep
+from hitherto.architectures.outside.plan import joined, once
+from hitherto.architectures.wrappers import MERGES, Backward, Bidirectional
 from hitherto.core.model import Model
 
 _KIND_OF = {"LSTM": "LSTM", "GRU": "GRU", "SimpleRNN": "RNN", "CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU"}
@@ -103,16 +103,6 @@ def read_layer(name: str, layer: LayerConfig, cells: Sequence[StoredCell], conte
     together = joined(name, found)
     backwards = Model(Backward(together.model.architecture, "reading"), together.model.weights)
     return [replace(together, model=backwards, members=())]
-
-
-def joined(name: str, found: Sequence[Found], *lines: str) -> Found:
-    """Layers that read one another, lowest first, as one stack; a single layer as it is."""
-    if len(found) == 1:
-        return replace(found[0], assumptions=once((*found[0].assumptions, *lines)))
-    architecture = Deep(tuple(one.model.architecture for one in found))
-    weights = tuple(one.model.weights for one in found)
-    assumptions = once((*(line for one in found for line in one.assumptions), *lines))
-    return Found(name, Model(architecture, weights), assumptions, tuple(found))
 
 
 def _noted(found: Found, line: str) -> Found:

@@ -13,12 +13,11 @@ from hitherto.architectures.outside.keras_layers import (
     Context,
     LayerConfig,
     inner,
-    joined,
     layer_config,
     read_layer,
     snake_case,
 )
-from hitherto.architectures.outside.plan import BETWEEN
+from hitherto.architectures.outside.plan import BETWEEN, joined
 
 _MODELS = ("Sequential", "Functional", "Model")
 _PASSING = ("InputLayer", "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout")

@@ -12,8 +12,7 @@ import numpy as np
 from hitherto.architectures.outside.arrays import Arrays
 from hitherto.architectures.outside.found import Found, Reading
 from hitherto.architectures.outside.names import read_named
-from hitherto.architectures.outside.plan import once
-from hitherto.architectures.wrappers import Deep
+from hitherto.architectures.outside.plan import joined, once
 from hitherto.core.model import Model
 
 
@@ -43,17 +42,9 @@ def read_onnx(path: Path | str, reading: Reading) -> list[Found]:
     layers = {node: Found(node.name, *node.model()) for node in onnx_nodes.recurrent_nodes(graph)}
     if not layers:
         return _read_by_name(graph.arrays(path.name), graph.operators(), reading)
-    return _distinct(_stack(run) for run in onnx_chains.chains(layers))
-
-
-def _stack(layers: Sequence[Found]) -> Found:
-    if len(layers) == 1:
-        return layers[0]
-    name = " + ".join(layer.name for layer in layers)
-    architecture = Deep(tuple(layer.model.architecture for layer in layers))
-    weights = tuple(layer.model.weights for layer in layers)
-    assumptions = once(line for layer in layers for line in layer.assumptions)
-    return Found(name, Model(architecture, weights), assumptions, tuple(layers))
+    return _distinct(
+        joined(" + ".join(layer.name for layer in run), run) for run in onnx_chains.chains(layers)
+    )
 
 
 def _distinct(found: Iterable[Found]) -> list[Found]:
@@ -61,11 +52,11 @@ def _distinct(found: Iterable[Found]) -> list[Found]:
     kept: dict[Any, Found] = {}
     for one in found:
         key = (one.model.architecture, _digest(one.model))
-        kept[key] = _joined(kept[key], one) if key in kept else one
+        kept[key] = _merged(kept[key], one) if key in kept else one
     return list(kept.values())
 
 
-def _joined(first: Found, again: Found) -> Found:
+def _merged(first: Found, again: Found) -> Found:
     assumptions = once(first.assumptions + again.assumptions)
     return replace(first, aliases=(*first.aliases, again.name, *again.aliases), assumptions=assumptions)
 

@@ -85,6 +85,16 @@ def stacked(name: str, members: Sequence[Plan], *assumptions: str) -> Plan:
     )
 
 
+def joined(name: str, found: Sequence[Found], *lines: str) -> Found:
+    """Layers that read one another, lowest first, as one stack; a single layer as it is."""
+    if len(found) == 1:
+        return replace(found[0], assumptions=once((*found[0].assumptions, *lines)))
+    architecture = Deep(tuple(one.model.architecture for one in found))
+    weights = tuple(one.model.weights for one in found)
+    assumptions = once((*(line for one in found for line in one.assumptions), *lines))
+    return Found(name, Model(architecture, weights), assumptions, tuple(found))
+
+
 def chained(plans: Sequence[Plan], others: Iterable[str]) -> list[Plan]:
     """Plans whose names differ in one integer, with consecutive numbers and fitting widths, made stacks.
 
