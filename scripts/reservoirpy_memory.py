@@ -1,9 +1,9 @@
 """Memory of one echo state network by ReservoirPy, stored for comparison with our linear memory.
 
-Run where `reservoirpy` 0.4 is installed: `python scripts/reservoirpy_memory.py`. Its recipe: input u uniform on
-[-0.8, 0.8]; states with u[t] already in them; lags 1 to `k_max`, lag 0 left out; the first `k_max` steps of the
-training part discarded; ridge regression with a free constant on the training part, all lags at once; the squared
-correlation of target and prediction on the test part, which follows in time.
+Run where `reservoirpy` 0.4 is installed: `python scripts/reservoirpy_memory.py`. Its recipe: input u uniform
+on [-0.8, 0.8]; states with u[t] already in them; lags 1 to `k_max`, lag 0 left out; the first `k_max` steps
+of the training part discarded; ridge regression with a free constant on the training part, all lags at once;
+the squared correlation of target and prediction on the test part, which follows in time.
 """
 
 import json

@@ -28,7 +28,7 @@ TARGET = Path(__file__).resolve().parents[1] / "src" / "hitherto" / "embedded"
 SYMBOLS, HIDDEN = 64, 128
 OTHER = "\N{REPLACEMENT CHARACTER}"  # stands for every character outside the alphabet
 HOLD_OUT_EVERY = 10  # files
-STRETCHES, STRETCH_LENGTH = 32, 1200
+STRETCHES, STRETCH_LENGTH = 64, 1200
 SEED, STEPS, STREAMS, SPAN = 0, 6_000, 32, 128
 PEAK_RATE, WARMUP, CLIP = 5e-3, 200, 1.0
 DECAY = 0.05  # weight decay: keeps idle cells from counting without end
@@ -79,7 +79,7 @@ def loss_of(
 
 
 @torch.no_grad()
-def bits_per_character(model: nn.ModuleDict, tokens: Tensor, streams: int = STRETCHES) -> float:
+def bits_per_character(model: nn.ModuleDict, tokens: Tensor, streams: int = STREAMS) -> float:
     """Mean over the text cut into equal streams, each read from the zero state to its end."""
     state, total, count = None, 0.0, 0
     for inputs, targets in spans(tokens, streams):
@@ -160,7 +160,7 @@ def main() -> None:
     train(model, tokens, held_out)
     bits = bits_per_character(model, held_out)
     kept = stretches(held_out_texts, alphabet)
-    kept_bits = bits_per_character(model, torch.from_numpy(kept).flatten())
+    kept_bits = bits_per_character(model, torch.from_numpy(kept).flatten(), STRETCHES)
     print(f"held-out {bits:.3f} bits/char; the {STRETCHES} stretches, from the zero state, {kept_bits:.3f}")
 
     metadata = {

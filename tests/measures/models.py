@@ -144,8 +144,9 @@ def groups(trajectory, size):
 
 
 def covered(estimates, truth):
-    """Share of the estimates whose interval holds the truth, for each entry."""
-    return np.mean([(e.low <= truth) & (truth <= e.high) for e in estimates], axis=0)
+    """Share of the intervals that hold the truth, for each entry; where none is given (NaN) there is no vote."""
+    hits = [np.where(np.isnan(e.low), np.nan, (e.low <= truth) & (truth <= e.high)) for e in estimates]
+    return np.nanmean(hits, axis=0)
 
 
 def calibration(estimates):

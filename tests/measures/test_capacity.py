@@ -50,9 +50,7 @@ def capacities(states, inputs, **options):
 
 
 def within(estimate, truth, errors=4.0, slack=1e-9):
-    return bool(
-        (np.abs(estimate.value - truth) <= errors * np.asarray(estimate.standard_error) + slack).all()
-    )
+    return bool((np.abs(estimate.value - truth) <= errors * np.asarray(estimate.standard_error) + slack).all())
 
 
 def covers(estimate, truth):
@@ -68,9 +66,7 @@ def test_linear_networks_remember_what_theory_says(name):
     inputs = noise(1, lead=200, channels=len(case["B"][0]))
     by_lag, total, noisy = linear_memory(driven(case["W"], case["B"], inputs, lead=200), inputs)
     curve = np.array(case["mc"])
-    assert (
-        np.abs(by_lag.value[: len(curve)] - curve) <= 5 * by_lag.standard_error[: len(curve)] + 1e-9
-    ).all()
+    assert (np.abs(by_lag.value[: len(curve)] - curve) <= 5 * by_lag.standard_error[: len(curve)] + 1e-9).all()
     assert within(total, case["mc_total"])
     assert total.statistics["rank"] == case["rank"]
     assert noisy.value == pytest.approx(total.value, abs=1e-3)
@@ -317,9 +313,7 @@ def test_capacity_is_limited_by_precision_and_noisy_capacity_is_not():
     states = driven(weight_hh, weight_ih, inputs, 200)
     _, double, noisy_double = linear_memory(states, inputs, max_lag=149)
     _, single, noisy_single = linear_memory(states.astype(np.float32), inputs, max_lag=149)
-    told = linear_memory(
-        states.astype(np.float32).astype(float), inputs, state_precision="float32", max_lag=149
-    )
+    told = linear_memory(states.astype(np.float32).astype(float), inputs, state_precision="float32", max_lag=149)
     assert 24 < single.statistics["rank"] < 36 < double.statistics["rank"] < 60
     assert single.value == pytest.approx(single.statistics["rank"], rel=0.01)
     assert double.value == pytest.approx(double.statistics["rank"], rel=0.01)
@@ -440,6 +434,18 @@ def test_direction_that_lives_in_one_sequence():
     assert by_lag.standard_error[0] == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize("white", [True, False])
+def test_token_that_occurs_in_one_sequence(white):
+    tokens = np.random.default_rng(41).choice(3, (16, 120))
+    tokens[5, 70] = 3
+    inputs = np.eye(4)[tokens]
+    states = np.concatenate([past(inputs, 0, 20), past(inputs, 1, 20)], 2)
+    by_lag, total, _ = linear_memory(states, inputs, white=white, max_lag=4)
+    assert by_lag.value[0] == pytest.approx(3, abs=0.01)
+    assert (by_lag.standard_error < 1.5).all()
+    assert total.value == pytest.approx(6, abs=0.3)
+
+
 def test_residuals_of_every_few_steps_are_enough(network, monkeypatch):
     few = capacities(*network, max_lag=9)[0]
     monkeypatch.setattr(_regression, "RESIDUAL_SAMPLES", 600)
@@ -550,6 +556,12 @@ def test_coloured_inputs_called_white_are_refused():
     x = autoregressive(np.random.default_rng(0), 0.3, (16, 300, 1))
     with pytest.raises(ValueError, match="Pass white=False"):
         linear_memory(x, x)
+
+
+def test_single_coloured_sequence_is_refused():
+    x = autoregressive(np.random.default_rng(0), 0.3, (1, 300, 1))
+    with pytest.raises(ValueError, match="cut it into 16 blocks"):
+        linear_memory(x, x, white=False)
 
 
 def test_predictable_inputs_are_refused():

@@ -69,42 +69,32 @@ def forward_jacobians(run, lags):
 NETS = {
     "tanh": RNN(2, 3, readout_size=2),
     "relu": RNN(2, 4, activation="relu", readout_size=1),
-    "clipped": RNN(1, 3, clip=0.7),
-    "lstm": LSTM(2, 3, readout_size=2),
-    "lstm projected with peepholes": LSTM(2, 4, projection=2, peephole=True),
-    "lstm coupled": LSTM(1, 3, coupled=True),
+    "lstm": LSTM(2, 4, projection=2, peephole=True),
     "gru after": GRU(2, 3, readout_size=1),
     "gru before": GRU(2, 3, reset="before"),
-    "stack": Deep((LSTM(2, 3), RNN(3, 2))),
-    "deep stack": Deep((RNN(2, 3, readout_size=2), GRU(2, 2), LSTM(2, 2, peephole=True))),
+    "stack": Deep((RNN(2, 3, readout_size=2), GRU(2, 2), LSTM(2, 2, coupled=True))),
 }
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_reverse_sweep_equals_forward_differentiation(name):
-    model = random_model(NETS[name], 5, 0.7)
-    rng = np.random.default_rng(6)
-    run = drive(model, rng.normal(size=(3, 220, model.architecture.input_size)))
-    lags = 5
-    run = run_of(model, run.driving[:, : 3 * lags])
+    model, lags = random_model(NETS[name], 5, 0.7), 5
+    run = run_of(model, np.random.default_rng(6).normal(size=(3, 3 * lags, 2)))
     truth = forward_jacobians(run, lags)
     measured = curves(run, max_lag=lags - 1)
     for which, part in enumerate(("state", "output")):
         norms = truth[:, :, which]
-        np.testing.assert_allclose(
-            measured[f"{part}_jacobian_rms"].value, np.sqrt((norms**2).mean((0, 1))), rtol=1e-10, atol=1e-300
-        )
+        rms = np.sqrt((norms**2).mean((0, 1)))
         with np.errstate(divide="ignore"):
             typical = np.exp(np.log(norms).mean((0, 1)))
+        np.testing.assert_allclose(measured[f"{part}_jacobian_rms"].value, rms, rtol=1e-10)
         np.testing.assert_allclose(measured[f"{part}_jacobian_typical"].value, typical, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["tanh", "lstm", "gru after", "stack"])
-def test_brute_force_helper_agrees_with_own_differentiation(name):
-    model = random_model(NETS[name], 5, 0.7)
-    run = run_of(model, np.random.default_rng(1).normal(size=(2, 5, 2)))
-    own = forward_jacobians(run, 5)[1, 0, 0]
+def test_brute_force_helper_agrees_with_own_differentiation():
+    run = run_of(random_model(NETS["stack"], 5, 0.7), np.random.default_rng(1).normal(size=(3, 5, 2)))
     theirs = brute_force_jacobian(run, 1, 5)
+    own = forward_jacobians(run, 5)[1, 0, 0]
     np.testing.assert_allclose(np.sqrt((theirs**2).sum((1, 2))), own, rtol=1e-10)
 
 

@@ -33,12 +33,23 @@ def drawn(*estimates: Estimate, **provenance) -> list[str]:
     return [svg(shown, name) for name, shown, _ in made]
 
 
-@pytest.mark.parametrize("spread", [None, 0.1])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_every_curve_can_be_drawn(shape, spread):
+def of_shape(shape: str, spread: float | None, part: str = "") -> list[Estimate]:
+    """All curves in one shape."""
     with np.errstate(invalid="ignore"):
-        estimates = [curve(quantity, SHAPES[shape][: LONGEST.get(quantity)], spread, start=1) for quantity in CURVES]
-    assert len(drawn(*estimates)) == 8
+        return [curve(k, SHAPES[shape][: LONGEST.get(k)], spread, start=1, part=part) for k in CURVES]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_curve_can_be_drawn(shape):
+    assert len(drawn(*of_shape(shape, 0.1))) == 8
+
+
+@pytest.mark.parametrize("spread", [None, 0.1])
+def test_parts_of_every_shape_share_a_figure(spread):
+    estimates = [e for shape in list(SHAPES)[:6] for e in of_shape(shape, spread, shape)]
+    texts = drawn(*estimates)
+    assert len(texts) == 8
+    assert all("some zeros" in text for text in texts)
 
 
 @pytest.mark.parametrize("units", [1, 1000])
@@ -53,8 +64,13 @@ def test_no_figure_without_its_quantity():
     assert panels([number(q.SPECTRAL_RADIUS, 3.0, 0.0)]) == ()
 
 
-def test_titles_are_findings():
-    titles = {name: shown.axes[0].get_title(loc="left") for name, shown, _ in figures(sample.estimates(), {})}
+@pytest.fixture(scope="module")
+def shown():
+    return figures(sample.estimates(), sample.provenance(step_seconds=0.031))
+
+
+def test_titles_are_findings(shown):
+    titles = {name: drawing.axes[0].get_title(loc="left") for name, drawing, _ in shown}
     assert titles["state-gradient"].startswith("Forgets half of an input within 7.4")
     assert titles["exponents"] == "Stable: the same input leads to the same state,\nwhatever the start"
     assert titles["output-gradient"] == "Gradient of the output by lag"
@@ -65,9 +81,9 @@ def test_open_questions_have_short_titles():
     assert figures([unknown], {})[0][1].axes[0].get_title(loc="left") == "Cannot tell whether the model is stable"
 
 
-def test_axes_are_named_with_units():
-    for name, shown, how_to_read in figures(sample.estimates(), sample.provenance(step_seconds=0.031)):
-        axes = shown.axes[0]
+def test_axes_are_named_with_units(shown):
+    for name, drawing, how_to_read in shown:
+        axes = drawing.axes[0]
         assert axes.get_xlabel()
         assert axes.get_ylabel() or name == "units"
         assert how_to_read.endswith(".")
@@ -105,8 +121,8 @@ def test_names_are_text_and_not_formulas():
     )
 
 
-def test_svg_lives_in_a_page():
-    texts = drawn(*sample.estimates())
+def test_svg_lives_in_a_page(shown):
+    texts = [svg(drawing, name) for name, drawing, _ in shown]
     for text in texts:
         assert text.startswith("<svg ")
         assert "http" not in text

@@ -99,10 +99,25 @@ class TestHeadline:
         layers = [number(q.PARTICIPATION_RATIO, 9.0, 0.5, part=f"layer {i}", statistics={"units": 16}) for i in (0, 1)]
         assert verdict(layers, {})[0] == "Layer 1: 16 units act as 9.0 (8.0 to 10.0)."
 
+    def test_symbols_keep_their_case(self):
+        cell, state = (number(q.PARTICIPATION_RATIO, 9.0, 0.5, part=part) for part in ("cell", "h"))
+        assert verdict([cell, state], {}) == (
+            "h: the state acts as 9.0 (8.0 to 10.0) units.",
+            "Cell: the state acts as 9.0 (8.0 to 10.0) units.",
+        )
+
     def test_parts_that_agree_share_a_sentence(self):
         layers = [number(q.GRADIENT_HORIZON, 9.0, 0.5, part=f"layer {i}") for i in (0, 1)]
         assert len(verdict(layers, {})) == 1
         assert "Layer 0, layer 1: the gradient" in said(*layers)
+
+    def test_titles_use_the_whole_model_or_the_last_part_that_speaks(self):
+        counts = [
+            number(q.IDLE_UNITS, value, 0.5, part=part, statistics={"units": 100})
+            for part, value in (("layer 0", 12.0), ("layer 1", 0.0))
+        ]
+        assert told(q.IDLE_UNITS, counts, {}).startswith("layer 0: 12 (11 to 13) of 100 units are idle")
+        assert told(q.STUCK_UNITS, counts, {}) == ""
 
     def test_a_single_part_is_not_named(self):
         assert said(number(q.GRADIENT_HALF_LIFE, 9.0, 0.5, part="layer 0")).startswith("Forgets half")
@@ -195,6 +210,8 @@ class TestStability:
         )
         assert "was not tested" in said(converging)
         assert "different states on 25% of sequences" in said(converging, number(q.START_FORGOTTEN, 0.75))
+        slow = spectrum(-0.0025, 0.0003, statistics={"steps": 540})
+        assert "too slowly for two far starts to meet within 540 steps" in said(slow, number(q.START_FORGOTTEN, 0.0))
 
     def test_all_gone(self):
         gone = curve(q.LYAPUNOV_SPECTRUM, [-np.inf, -np.inf], None)
@@ -302,6 +319,8 @@ class TestWeightsAndDisagreement:
         assert "differ" not in said(half, number(q.EFFECTIVE_CONTEXT, 60.0, 2.0))
         assert "differ" not in said(half, number(q.EFFECTIVE_CONTEXT, 150.0, 20.0))
         assert "longer than the output uses them" in said(half, number(q.EFFECTIVE_CONTEXT, 3.0, 0.5))
+        heavy = curve(q.CONTEXT_REPLACED, [1.0, 0.5, 0.001], None)
+        assert "differ" not in said(half, number(q.EFFECTIVE_CONTEXT, 300.0, 10.0), heavy)
         assert "differ" not in said(censored(q.GRADIENT_HALF_LIFE, 500), number(q.EFFECTIVE_CONTEXT, 3.0, 0.5))
 
 

@@ -14,6 +14,7 @@ from hitherto.measures._statistics import jackknife_error
 BLOCK = 256  # targets held at once
 GROUP_OF_LAGS, QUIET_LAGS = 25, 10
 RESIDUAL_SAMPLES = 8000
+LEAST_POWER = 0.01
 RIDGE = 1e-12  # keeps a direction that lives in one sequence alone from breaking the fit without it
 
 Term = tuple[tuple[int, int], ...]  # (lag, channel) of every factor of a product; repeated for higher powers
@@ -188,9 +189,7 @@ def _standardised(states: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarra
     return states, deviations
 
 
-def _principal(
-    units: np.ndarray, states: np.ndarray, deviations: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _principal(units: np.ndarray, states: np.ndarray, deviations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # One more orthonormalisation repairs what division by small singular values lost; then turn to the
     # principal axes of the raw states, along which added noise acts coordinate by coordinate.
     samples, rank = units.shape[0] * units.shape[1], units.shape[2]
@@ -201,9 +200,7 @@ def _principal(
     return units @ (root.T @ turn), sizes**2
 
 
-def _prepared(
-    units: np.ndarray, variances: np.ndarray, shrinkage: np.ndarray, bound: int, condition: float
-) -> Basis:
+def _prepared(units: np.ndarray, variances: np.ndarray, shrinkage: np.ndarray, bound: int, condition: float) -> Basis:
     sequences, steps, rank = units.shape
     samples, rest = sequences * steps, (sequences - 1) * steps
     sums, grams = units.sum(1), units.swapaxes(1, 2) @ units
@@ -251,9 +248,7 @@ def _explain(basis: Basis, series: Series, terms: tuple[Term, ...], white: bool)
     z -= z.mean((0, 2))[:, None]
     cross = z @ basis.units
     weights = np.stack([np.ones_like(basis.leverage), basis.leverage], -1)
-    power, weighted = np.moveaxis(
-        np.stack([np.square(a) @ w for a, w in zip(z, weights, strict=True)]), -1, 0
-    )
+    power, weighted = np.moveaxis(np.stack([np.square(a) @ w for a, w in zip(z, weights, strict=True)]), -1, 0)
     b, total = cross.sum(0) / basis.samples, power.sum(0)
     raw = basis.samples * (b**2 @ basis.shrinkage) / total
     unexplained = 1 - basis.samples * (b**2).sum(1) / total
@@ -285,9 +280,7 @@ def _chance_coloured(basis: Basis, cross: np.ndarray, b: np.ndarray) -> np.ndarr
     return count / (count - 1) * (np.square(cross - b @ basis.grams) @ basis.shrinkage)
 
 
-def _without(
-    basis: Basis, cross: np.ndarray, sums: np.ndarray, power: np.ndarray, chance: np.ndarray
-) -> np.ndarray:
+def _without(basis: Basis, cross: np.ndarray, sums: np.ndarray, power: np.ndarray, chance: np.ndarray) -> np.ndarray:
     # One sequence at a time, so that temporaries stay in the cache.
     if basis.sequences < 2:
         return np.empty((0, cross.shape[1]))
@@ -296,7 +289,8 @@ def _without(
     for i, root in enumerate(basis.roots):
         c = (whole - cross[i] - np.outer(sums[i], shifts[i])) @ root.T
         explained[i] = np.einsum("kn,kn->k", c, c)
-    total = power.sum(0) - power - sums**2 / basis.rest
+    # The floor is for a target that hardly varies outside one sequence, such as a token that occurs once.
+    total = np.maximum(power.sum(0) - power - sums**2 / basis.rest, LEAST_POWER * power.sum(0))
     return (explained - (chance.sum(0) - chance) / basis.rest) / total
 
 

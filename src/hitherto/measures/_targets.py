@@ -19,8 +19,8 @@ Inputs = Float[np.ndarray, "sequence time input"]
 def whitened(x: Inputs) -> Float[np.ndarray, "sequence time direction"]:
     """Centred, uncorrelated channels of variance 1.
 
-    Only directions whose variance is above rounding are kept, of more than 64 the 32 with the largest variance,
-    largest first. One-hot vectors lose the direction in which they are constant.
+    Only directions whose variance is above rounding are kept, of more than 64 the 32 with the largest
+    variance, largest first. One-hot vectors lose the direction in which they are constant.
 
     Raises:
         ValueError: if no direction is left.
@@ -59,7 +59,9 @@ class Predictor:
 
 
 def predictor_of(x: Inputs, white: bool = False) -> Predictor:
-    """Fit an autoregression to whitened inputs, of an order up to 20 (640 by channels) by AIC, or 0 if they are white.
+    """Fit an autoregression to whitened inputs, of an order chosen by AIC; of order 0 if they are white.
+
+    Orders up to 20, and up to 640 regressors, are tried.
 
     Raises:
         ValueError: if they are predictable without error.
@@ -67,9 +69,7 @@ def predictor_of(x: Inputs, white: bool = False) -> Predictor:
     Cost: 3 samples x (order x channels)^2 products.
     """
     sequences, steps, channels = x.shape
-    known = min(
-        LONGEST_PREDICTOR, MOST_REGRESSORS // channels, steps // 4, sequences * steps // (20 * channels)
-    )
+    known = min(LONGEST_PREDICTOR, MOST_REGRESSORS // channels, steps // 4, sequences * steps // (20 * channels))
     longest = 0 if white else max(1, known)
     order = _order(sum(_gram(s, longest) for s in x), channels, sequences * (steps - longest))
     whole = sum(_gram(s, order) for s in x)
@@ -111,8 +111,8 @@ def refuse_coloured(x: Inputs) -> None:
 def refuse_another_law(x: Inputs) -> None:
     """Refuse inputs that are not independent over time and channels and uniform on [-1, 1].
 
-    Means of orthonormal polynomials, of neighbouring steps and of pairs of channels must vanish within six standard
-    errors.
+    Means of orthonormal polynomials, of neighbouring steps and of pairs of channels must vanish within six
+    standard errors.
     """
     polynomials = np.concatenate([legendre(x, degree) for degree in range(1, 5)], -1)
     first = polynomials[:, :, : x.shape[-1]]
@@ -162,7 +162,7 @@ def _fitted(
 
 
 def _correlation(covariance: Float[np.ndarray, "row row"]) -> Float[np.ndarray, "row row"]:
-    deviations = np.sqrt(np.diag(covariance))
+    deviations = np.sqrt(np.maximum(np.diag(covariance), RIDGE))
     return covariance / deviations / deviations[:, None]
 
 

@@ -65,34 +65,38 @@ def linear_memory(
     """Linear memory by lag, MC(k) = sum over whitened channels of R^2(x[t-k] | affine in s[t]), and its sum.
 
     R^2 is corrected for what pure chance explains: by mean(|u|^2 e^2) / (samples mean z^2), u the state in an
-    orthonormal basis and e the residual, for white inputs; by the spread of sum u e over sequences for coloured
-    ones. It is not clipped, so a lag without memory scatters around 0.
+    orthonormal basis and e the residual, for white inputs; by the spread of sum u e over sequences for
+    coloured ones. It is not clipped, so a lag without memory scatters around 0.
 
     Args:
-        states: after each step, s[t] with x[t] already in it; the whole state, or the part that is asked about.
+        states: after each step, s[t] with x[t] already in it; the whole state, or the part that is asked
+            about.
         inputs: ending at the same step as the states; `lead` more steps in front, if there are any, serve the
-            first states' lags. Discrete inputs as one-hot vectors. With less lead than the lags need, the first
-            states are dropped.
+            first states' lags. Discrete inputs as one-hot vectors. With less lead than the lags need, the
+            first states are dropped.
         white: inputs are independent over time. If not, the targets are the innovations of an autoregression
-            fitted to the inputs (order by AIC, at most 20), and the curve for the inputs themselves, which counts
-            what they tell of each other, is in `statistics["free_memory"]`.
+            fitted to the inputs (order by AIC, at most 20), and the curve for the inputs themselves, which
+            counts what they tell of each other, is in `statistics["free_memory"]`.
         state_precision: the precision the states were computed in, if it is not their dtype.
         part: which part of the model this is, for the reader.
-        max_lag: lags 0 to `max_lag` exactly. By default at least 50 lags (512 targets with many channels), until
-            ten lags in a row are within two standard errors of nothing, at most the lead or a quarter of the steps.
+        max_lag: lags 0 to `max_lag` exactly. By default at least 50 lags (512 targets with many channels),
+            until ten lags in a row are within two standard errors of nothing, at most the lead or a quarter
+            of the steps.
     Returns:
-        `LINEAR_MEMORY` by lag, `LINEAR_MEMORY_CAPACITY` and `LINEAR_MEMORY_CAPACITY_NOISY`. The last is the one to
-        compare models by: the others depend on the precision of the states. 95% intervals by jackknife over
-        sequences; `cannot_tell` below 8 sequences (16 for coloured inputs) or 20 samples per direction of the state.
+        `LINEAR_MEMORY` by lag, `LINEAR_MEMORY_CAPACITY` and `LINEAR_MEMORY_CAPACITY_NOISY`. The last is the
+        one to compare models by: the others depend on the precision of the states. 95% intervals by jackknife
+        over sequences; `cannot_tell` below 8 sequences (16 for coloured inputs) or 20 samples per direction
+        of the state.
     Raises:
-        ValueError: for shapes that do not fit, constant inputs or states, fewer samples than state directions,
-            coloured inputs that are called white or are predictable without error.
+        ValueError: for shapes that do not fit, constant inputs or states, fewer samples than state
+            directions, coloured inputs that are called white or are predictable without error.
 
     Beyond 64 input directions only the 32 of largest variance are followed, and the capacity is a floor.
     Cost: samples x rank x (state + 3 lags x channels) products; memory: two copies of the states.
     Does not tell: what the readout of the trained model uses, or memory that is not linear.
     """
     _refuse_shapes(states, inputs)
+    _refuse_single(states, white)
     inputs = whitened(inputs.astype(np.float64))
     if white:
         refuse_coloured(inputs)
@@ -134,29 +138,30 @@ def processing_capacity(
 ) -> tuple[Estimate, Estimate, Estimate]:
     """Information processing capacity: sum of R^2(z | affine in s[t]) over z = prod_j p_dj(x[c_j, t - k_j]).
 
-    p_1 = 3^(1/2) x, p_2 = 5^(1/2) (3 x^2 - 1) / 2, p_3 = 7^(1/2) (5 x^3 - 3 x) / 2 are orthonormal for x uniform on
-    [-1, 1], to which [low, high] is mapped; the products are orthonormal too, so the sum over all of them is at most
-    the rank of the state covariance, with equality for a state that forgets its start and that nothing else drives.
-    R^2 is corrected for chance as in `linear_memory`.
+    p_1 = 3^(1/2) x, p_2 = 5^(1/2) (3 x^2 - 1) / 2, p_3 = 7^(1/2) (5 x^3 - 3 x) / 2 are orthonormal for x
+    uniform on [-1, 1], to which [low, high] is mapped; the products are orthonormal too, so the sum over all
+    of them is at most the rank of the state covariance, with equality for a state that forgets its start and
+    that nothing else drives. R^2 is corrected for chance as in `linear_memory`.
 
     Args:
         states, inputs, state_precision, part: as for `linear_memory`.
         low, high: ends of the uniform law of the inputs, the same for all channels.
-        max_lag: lags 0 to `max_lag` for all degrees, as far as the number of products allows. By default as for
-            `linear_memory`; a degree is given up early when ten lags in a row add nothing.
+        max_lag: lags 0 to `max_lag` for all degrees, as far as the number of products allows. By default as
+            for `linear_memory`; a degree is given up early when ten lags in a row add nothing.
     Returns:
         `PROCESSING_CAPACITY` for degrees 1, 2, 3: the estimate, with jackknife intervals over sequences.
-        `PROCESSING_CAPACITY_FOUND`: the part in products that are significant, all tests together at 5%; a floor,
-        whose interval takes the choice of products as fixed. `LINEAR_SHARE`: degree 1 over all three.
-        `statistics["strongest"]` lists the ten strongest products; `lags`, `channels` and `terms`, by degree, what
-        was tried: at most 5000 inputs, products of 100 inputs for degree 2 and of 30 for degree 3. With many
-        channels an evenly spaced few enter products, ten lags of each.
+        `PROCESSING_CAPACITY_FOUND`: the part in products that are significant, all tests together at 5%; a
+        floor, whose interval takes the choice of products as fixed. `LINEAR_SHARE`: degree 1 over all three.
+        `statistics["strongest"]` lists the ten strongest products; `lags`, `channels` and `terms`, by degree,
+        what was tried: at most 5000 inputs, products of 100 inputs for degree 2 and of 30 for degree 3. With
+        many channels an evenly spaced few enter products, ten lags of each.
     Raises:
-        ValueError: for shapes that do not fit, states that are constant or too many, inputs that are not independent
-            and uniform on [low, high]: for other laws the products are not orthonormal.
+        ValueError: for shapes that do not fit, states that are constant or too many, inputs that are not
+            independent and uniform on [low, high]: for other laws the products are not orthonormal.
 
     Cost: 2.5 samples x rank x terms products for about 10 000 terms; never memory of samples x terms.
-    Does not tell: whether what is missing up to the rank is of higher degree, older, or not driven by the inputs.
+    Does not tell: whether what is missing up to the rank is of higher degree, older, or not driven by the
+    inputs.
     """
     _refuse_shapes(states, inputs)
     scaled = (2 * inputs.astype(np.float64) - low - high) / (high - low)
@@ -221,9 +226,15 @@ def _refuse_shapes(states: States, inputs: Inputs) -> None:
         )
     for name, array in {"states": states, "inputs": inputs}.items():
         if not np.isfinite(array).all():
-            raise ValueError(
-                f"capacities need finite {name}, found NaN or infinity; rescale or shorten the run"
-            )
+            raise ValueError(f"capacities need finite {name}, found NaN or infinity; rescale or shorten the run")
+
+
+def _refuse_single(states: States, white: bool) -> None:
+    if not white and len(states) < 2:
+        raise ValueError(
+            "inputs that depend on their past need several sequences to tell memory from chance, got 1; "
+            f"cut it into {FEWEST_COLOURED_SEQUENCES} blocks or more"
+        )
 
 
 def _aligned(states: States, targets: Inputs, max_lag: int | None) -> tuple[LaterStates, Series]:
@@ -272,8 +283,9 @@ def _memory_of_rest(
 ) -> Float[np.ndarray, " fewer_lags"]:
     lags = len(seen) - len(coefficients)
     rest = seen[:lags] - sum(a.T @ seen[k : k + lags] for k, a in enumerate(coefficients, 1))
-    explained = np.linalg.inv(np.linalg.cholesky(correlation)) @ whitening.T @ rest
-    return (np.square(explained) @ shrinkage).sum(1)
+    rest = whitening.T @ rest
+    # 2 - C is the inverse of a correlation matrix C near 1 to first order, and is harmless where C is singular.
+    return ((rest * ((2 * np.eye(len(correlation)) - correlation) @ rest)) @ shrinkage).sum(1)
 
 
 def _channels(degree: int, channels: int) -> np.ndarray:
@@ -282,9 +294,7 @@ def _channels(degree: int, channels: int) -> np.ndarray:
     return np.linspace(0, channels - 1, count).round().astype(int)
 
 
-def _products(
-    basis: Basis, scaled: Float[np.ndarray, "channel sequence time"], degree: int, may_stop: bool
-) -> Fits:
+def _products(basis: Basis, scaled: Float[np.ndarray, "channel sequence time"], degree: int, may_stop: bool) -> Fits:
     powers = np.stack([legendre(scaled, power) for power in range(1, degree + 1)])
     most = min(basis.lags_in(powers), VARIABLES[degree] // len(scaled))
     return sweep(basis, powers, degree, most, fewest=min(FEWEST_LAGS, most // 2) if may_stop else None)
@@ -316,9 +326,7 @@ def _coverage(fits: dict[int, Fits], channels: Chosen) -> dict[str, Any]:
 
 def _strongest(fits: dict[int, Fits], channels: Chosen) -> list[dict[str, Any]]:
     terms = [(float(r2), d, t) for d, f in fits.items() for r2, t in zip(f.capacity, f.terms, strict=True)]
-    return [
-        _described(r2, Counter(term), channels[d]) for r2, d, term in sorted(terms)[: -STRONGEST - 1 : -1]
-    ]
+    return [_described(r2, Counter(term), channels[d]) for r2, d, term in sorted(terms)[: -STRONGEST - 1 : -1]]
 
 
 def _described(r2: float, powers: Counter, channels: np.ndarray) -> dict[str, Any]:

@@ -71,10 +71,10 @@ def _refuse(trajectory: Trajectory) -> None:
         raise ValueError("the output does not depend on the input: it never varies, so no change of it has a scale")
 
 
-def _swap_points(trajectory: Trajectory, lags: int) -> range:
-    """Steps after which the past is replaced, lags + 1 apart, the last run ending with the data."""
+def _swap_points(trajectory: Trajectory, lags: int) -> list[int]:
+    """Steps after which the past is replaced: lags + 1 apart, the last run ending with the data, a past before each."""
     last = trajectory.steps - lags
-    return range(last - (last - 1) // (lags + 1) * (lags + 1), last + 1, lags + 1)
+    return [point for point in range(last, 0, -(lags + 1)) if point > lags or point == last]
 
 
 def _changes(trajectory: Trajectory, lags: int, past: Past) -> Float[np.ndarray, "sequence lag"]:

@@ -99,7 +99,7 @@ def _log_norms(trajectory: Trajectory, lags: int, seed: int, of: str) -> LogCurv
     windows = trajectory.steps // span
     first = trajectory.steps - windows * span
 
-    def cut(a: Array) -> Array:  # (sequence, time, ...) -> (window step, sequence x window, ...), last step first
+    def cut(a: np.ndarray) -> np.ndarray:  # (sequence, time, ...) -> (window step, sequence x window, ...), last step first
         a = a[:, first:].reshape(-1, span, *a.shape[2:])
         return np.ascontiguousarray(np.swapaxes(a, 0, 1)[::-1])
 

@@ -127,7 +127,7 @@ def context(axes: Axes, scene: Scene) -> None:
     many, drawn = scene.count(q.CONTEXT_REPLACED) > 1, []
     for place, (quantity, name) in enumerate(kinds[:1] if many else kinds):
         for colour, estimate in scene.of(quantity):
-            label = estimatscene.name(e) if many else name
+            label = scene.name(estimate) if many else name
             drawn.append(curve(axes, estimate, colour if many else SERIES[place], label))
     axes.axhline(CHANGE, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_ylabel("change of the output / its deviation")
@@ -137,7 +137,6 @@ def context(axes: Axes, scene: Scene) -> None:
 
 def exponents(axes: Axes, scene: Scene) -> None:
     """The Lyapunov spectrum with error bars; exponents of -inf as marks at the bottom."""
-    many = scene.count(q.LYAPUNOV_SPECTRUM) > 1
     axes.axhline(0, color=SOFT, linewidth=1)
     for colour, estimate in scene.of(q.LYAPUNOV_SPECTRUM):
         place, value = np.asarray(estimate.axes["index"], float), np.asarray(estimate.value, float)
@@ -174,7 +173,7 @@ def degrees(axes: Axes, scene: Scene) -> None:
     many, width = count > 1, 0.7 / max(count, 1)
     for place, (colour, estimate) in enumerate(scene.of(q.PROCESSING_CAPACITY)):
         x = np.asarray(estimate.axes["degree"], float) + (place - (count - 1) / 2) * width
-        bars(axes, x, estimate, width, color=colour, alpha=0.3, label=estimate.part if many else "estimate")
+        bars(axes, x, estimate, width, color=colour, alpha=0.3, label=scene.name(estimate) or "estimate")
         whiskers(axes, x, estimate, colour)
         found = find(scene.estimates, q.PROCESSING_CAPACITY_FOUND, estimate.part)
         if found is not None:
@@ -194,7 +193,7 @@ def spectrum(axes: Axes, scene: Scene) -> None:
     many = scene.count(q.STATE_SPECTRUM) > 1
     for colour, estimate in scene.of(q.STATE_SPECTRUM):
         x, value = np.asarray(estimate.axes["component"], float), np.asarray(estimate.value, float)
-        line(axes, x, positive(value), has_interval(estimate), colour, scene.name(estimate))
+        line(axes, x, positive(value), has_interval(estimate), colour, scene.name(estimate, "hidden state"))
         band(axes, x, estimate, colour, 1.0)
         gone(axes, x[value <= 0], colour, "0")
         ratio = reading(find(scene.estimates, q.PARTICIPATION_RATIO, estimate.part))
@@ -420,5 +419,5 @@ def _unit_rows(scene: Scene) -> list[tuple[str, Estimate, str]]:
     for colour, (quantity, name) in zip(SERIES, UNIT_KINDS, strict=False):
         found = find_all(scene.estimates, quantity)
         many = len(found) > 1
-        rows += [(f"{name}, {e.part}" if many else name, e, colour) for e in found if e.value or not many]
+        rows += [(f"{name}, {e.part}" if many and e.part else name, e, colour) for e in found if e.value or not many]
     return rows[:MOST_BARS]

@@ -113,7 +113,7 @@ def _row(estimate: Estimate, place: str, index: tuple[int, ...]) -> Row:
         interval=shown.interval,
         unit=quantity.unit,
         meaning=quantity.meaning,
-        remark="" if shown.interval or math.isinf(shown.value) else _remark(estimate),
+        remark="" if shown.interval or shown.value == -math.inf else _remark(estimate),
     )
 
 

@@ -42,6 +42,11 @@ class Subject:
         """Another quantity of the same part, or else of the whole model."""
         return find(self.estimates, quantity, self.estimate.part) or find(self.estimates, quantity)
 
+    @property
+    def own_data(self) -> bool:
+        """Whether the inputs are the user's, which may depend on their past."""
+        return bool(self.provenance.get("own_data"))
+
     def largest_exponent(self) -> Reading:
         """Of this part or, where it has none, of all parts: the spectrum of a stack is their union."""
         own = self.find(q.LYAPUNOV_SPECTRUM)
@@ -79,7 +84,8 @@ def verdict(estimates: Sequence[Estimate], provenance: Mapping[str, Any]) -> tup
 def told(quantity: Quantity, estimates: Sequence[Estimate], provenance: Mapping[str, Any]) -> str:
     """The first sentence about a quantity: of the whole model, else of its last part that has one; or ""."""
     rules = [rule for about, rule in HEADLINE + RULES if about is quantity]
-    found = sorted(reversed(find_all(estimates, quantity)), key=lambda e: e.part != "")
+    last_first = find_all(estimates, quantity)[::-1]
+    found = sorted(last_first, key=lambda e: e.part != "")
     said = (
         _with_parts(text, [e.part], estimates)
         for e in found
@@ -126,12 +132,11 @@ def rare_growth(subject: Subject) -> str:
 
 def context(subject: Subject) -> str:
     """Says "nothing older than 61 steps changes the output by more than 1%", by the interval's upper end."""
-    own_data = bool(subject.provenance.get("own_data"))
-    limit = context_limit(subject.estimate, falling=not own_data)
+    limit = context_limit(subject.estimate, falling=not subject.own_data)
     if limit is None:
         return _context_not_reached(subject.estimate, subject.provenance)
     bound = rounded_up(limit)
-    replaced = " by this replacement" if own_data else ""
+    replaced = " by this replacement" if subject.own_data else ""
     said = steps(f"{bound:,}", subject.provenance, bound)
     return f"nothing older than {said} changes the output by more than 1%{replaced}"
 
@@ -287,7 +292,7 @@ def disagreement(subject: Subject) -> str:
     """Why half-life and context differ by far, where their intervals say that they do."""
     half, limit = reading(subject.estimate), reading(subject.find(q.EFFECTIVE_CONTEXT))
     curve = subject.find(q.CONTEXT_REPLACED)
-    undecided = curve is not None and context_limit(curve) is None
+    undecided = curve is not None and context_limit(curve, falling=not subject.own_data) is None
     if undecided or subject.estimate.statistics.get("censored") or subject.estimate.cannot_tell:
         return ""
     short, long = (steps(r, subject.provenance) for r in (half, limit))
