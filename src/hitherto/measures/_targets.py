@@ -8,26 +8,28 @@ from scipy import special, stats
 
 from hitherto.measures._statistics import FEWEST_SEQUENCES
 
-MOST_DIRECTIONS, PROJECTED_DIRECTIONS = 64, 32
-LONGEST_PREDICTOR, MOST_REGRESSORS = 20, 640
+MOST_DIRECTIONS, PROJECTED_DIRECTIONS = {False: 64, True: 256}, {False: 32, True: 256}  # by whether inputs are white
+LONGEST_PREDICTOR, MOST_REGRESSORS = 20, 256
 RIDGE = 1e-10  # inputs that repeat themselves without error must not break the fit
 NO_ACCIDENT = 6.0  # standard errors
 
 Inputs = Float[np.ndarray, "sequence time input"]
 
 
-def whitened(x: Inputs) -> Float[np.ndarray, "sequence time direction"]:
+def whitened(x: Inputs, white: bool = False) -> Float[np.ndarray, "sequence time direction"]:
     """Centred, uncorrelated channels of variance 1.
 
-    Only directions whose variance is above rounding are kept, of more than 64 the 32 with the largest
-    variance, largest first. One-hot vectors lose the direction in which they are constant.
+    Only directions whose variance is above rounding are kept, largest first; of more than 64 the 32 with the largest
+    variance, of white inputs the first 256. One-hot vectors lose the direction in which they are constant.
 
     Raises:
         ValueError: if no direction is left.
     """
     x = x - x.mean((0, 1))
     flat = x.reshape(-1, x.shape[-1])
-    return x @ _whitening(flat.T @ flat / len(flat))
+    axes = _whitening(flat.T @ flat / len(flat))
+    few = axes.shape[1] <= MOST_DIRECTIONS[white]
+    return x @ (axes if few else axes[:, : PROJECTED_DIRECTIONS[white]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ class Predictor:
 def predictor_of(x: Inputs, white: bool = False) -> Predictor:
     """Fit an autoregression to whitened inputs, of an order chosen by AIC; of order 0 if they are white.
 
-    Orders up to 20, and up to 640 regressors, are tried.
+    Orders up to 20, and up to 256 regressors, are tried.
 
     Raises:
         ValueError: if they are predictable without error.
@@ -177,6 +179,4 @@ def _whitening(
             + ("predictable from their own past without error" if floor else "constant")
             + ". Drive the model with white noise instead"
         )
-    if len(kept) > MOST_DIRECTIONS:
-        kept = kept[-PROJECTED_DIRECTIONS:]
     return (axes[:, kept] / np.sqrt(variances[kept]))[:, ::-1]

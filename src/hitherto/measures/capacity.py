@@ -23,6 +23,7 @@ from hitherto.core.quantity import (
 from hitherto.measures._regression import Basis, Fits, Series, basis_of, correlations, sweep
 from hitherto.measures._statistics import FEWEST_SEQUENCES, TOO_FEW, interval, jackknife_error
 from hitherto.measures._targets import (
+    PROJECTED_DIRECTIONS,
     Predictor,
     legendre,
     predictor_of,
@@ -34,7 +35,7 @@ from hitherto.measures._targets import (
 SAMPLES_PER_DIRECTION = 20
 FEWEST_COLOURED_SEQUENCES = 16
 NOISE = 1e-6  # of the mean state variance: 60 dB
-FEWEST_LAGS, FEWEST_TARGETS = 50, 512
+FEWEST_LAGS, FEWEST_TARGETS, MOST_TARGETS = 50, 512, 2560
 VARIABLES = {1: 5000, 2: 100, 3: 30}  # factors to choose from, by degree; about 5000 products each
 FEWEST_PRODUCT_LAGS = 10
 FAMILY_ERROR = 0.05
@@ -91,13 +92,16 @@ def linear_memory(
         ValueError: for shapes that do not fit, constant inputs or states, fewer samples than state
             directions, coloured inputs that are called white or are predictable without error.
 
-    Beyond 64 input directions only the 32 of largest variance are followed, and the capacity is a floor.
+    Of coloured inputs with more than 64 directions only the 32 of largest variance are followed, of white ones 256,
+    and an assumption says so: the capacity is then a floor. Not more than 2560 lags of directions are tried, ten lags
+    at least; what may lie beyond is in `statistics["tail_at_most"]`.
     Cost: samples x rank x (state + 3 lags x channels) products; memory: two copies of the states.
     Does not tell: what the readout of the trained model uses, or memory that is not linear.
     """
     _refuse_shapes(states, inputs)
     _refuse_single(states, white)
-    inputs = whitened(inputs.astype(np.float64))
+    channels = inputs.shape[-1]
+    inputs = whitened(inputs.astype(np.float64), white)
     if white:
         refuse_coloured(inputs)
     predictor = predictor_of(inputs, white)
@@ -115,7 +119,10 @@ def linear_memory(
     totals = told | {"raw_total": float(fits.raw.sum()), "tail_at_most": basis.rank - float(curve.sum())}
     law = "independent over time" if white else "freed of their past by a linear autoregression"
     fields = {"part": part, "cannot_tell": _doubt(basis, white), "source": SOURCE}
-    fields["assumptions"] = (f"inputs {law}", *ASSUMPTIONS)
+    followed = inputs.shape[-1]
+    projected = followed == PROJECTED_DIRECTIONS[white] and followed < channels - 1  # one-hot inputs lose one
+    some = (f"only the {followed} of {channels} input directions with the largest variance are followed",)
+    fields["assumptions"] = (f"inputs {law}", *ASSUMPTIONS, *(some if projected else ()))
     by_lag = fields | {"axes": {"lag": np.arange(fits.lags)}, "statistics": told}
     total, noisy_total = float(curve.sum()), float(noisy_curve.sum())
     whole, noise = fields | {"statistics": totals}, fields | {"statistics": told | {"noise": NOISE}}
@@ -257,8 +264,12 @@ def _series(inputs: Inputs, length: int) -> Series:
 
 
 def _linear_fits(basis: Basis, series: Series, may_stop: bool, white: bool) -> Fits:
-    fewest = max(FEWEST_PRODUCT_LAGS, min(FEWEST_LAGS, FEWEST_TARGETS // series.shape[1]))
-    return sweep(basis, series, 1, basis.lags_in(series), fewest=fewest if may_stop else None, white=white)
+    if not may_stop:
+        return sweep(basis, series, 1, basis.lags_in(series), white=white)
+    directions = series.shape[1]
+    fewest = max(FEWEST_PRODUCT_LAGS, min(FEWEST_LAGS, FEWEST_TARGETS // directions))
+    most = min(basis.lags_in(series), max(FEWEST_PRODUCT_LAGS, MOST_TARGETS // directions))
+    return sweep(basis, series, 1, most, fewest=fewest, white=white)
 
 
 def _refitted(
@@ -267,25 +278,21 @@ def _refitted(
     """Memory by lag, and without each sequence when whitening and predictor, too, are fitted without it."""
     value, without = fits.by_lag()
     seen = correlations(basis, raw, fits.lags + predictor.order)
-    independent = np.eye(predictor.whitening.shape[1])
-    whole = _memory_of_rest(seen, predictor.coefficients, predictor.whitening, independent, basis.shrinkage)
-    refits = zip(predictor.coefficients_without, predictor.correlations_without, strict=True)
-    moved = [_memory_of_rest(seen, a, predictor.whitening, rest, basis.shrinkage) for a, rest in refits]
-    return value, without + np.array(moved).reshape(without.shape) - whole
+    lagged = [seen[k : k + fits.lags] for k in range(1, predictor.order + 1)]
+    rest = seen[: fits.lags] - sum(a.T @ s for a, s in zip(predictor.coefficients, lagged, strict=True))
+    rest = predictor.whitening.T @ rest
+    towards = (rest * basis.shrinkage).swapaxes(1, 2)
+    # To first order: memory is the trace of rest rest^T, whitened by the inverse of its correlation matrix.
+    moved = -_inner(predictor.correlations_without - np.eye(rest.shape[1]), rest @ towards)
+    for k, s in enumerate(lagged):
+        shift = predictor.coefficients_without[:, k] - predictor.coefficients[k]
+        moved -= 2 * _inner(shift, s @ towards @ predictor.whitening.T)
+    return value, without + moved
 
 
-def _memory_of_rest(
-    seen: Float[np.ndarray, "lag input rank"],
-    coefficients: Float[np.ndarray, "order input input"],
-    whitening: Float[np.ndarray, "input direction"],
-    correlation: Float[np.ndarray, "direction direction"],
-    shrinkage: Float[np.ndarray, " rank"],
-) -> Float[np.ndarray, " fewer_lags"]:
-    lags = len(seen) - len(coefficients)
-    rest = seen[:lags] - sum(a.T @ seen[k : k + lags] for k, a in enumerate(coefficients, 1))
-    rest = whitening.T @ rest
-    # 2 - C is the inverse of a correlation matrix C near 1 to first order, and is harmless where C is singular.
-    return ((rest * ((2 * np.eye(len(correlation)) - correlation) @ rest)) @ shrinkage).sum(1)
+def _inner(a: Float[np.ndarray, "left_out row column"], b: Float[np.ndarray, "lag row column"]) -> np.ndarray:
+    """Inner products of all pairs of matrices."""
+    return a.reshape(len(a), b[0].size) @ b.reshape(len(b), -1).T
 
 
 def _channels(degree: int, channels: int) -> np.ndarray:

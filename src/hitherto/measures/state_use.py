@@ -131,7 +131,7 @@ def _shares(centred: Series) -> Float[np.ndarray, " component"]:
 def _parts(states: PyTree) -> list[tuple[str, Series]]:
     """The parts of one layer's state by name, the visible one last and without a name."""
     leaves = jax.tree_util.tree_leaves_with_path(states)
-    named = {jax.tree_util.keystr(path).lstrip("."): leaf.reshape(*leaf.shape[:2], -1) for path, leaf in leaves}
+    named = {jax.tree_util.keystr(path, simple=True, separator=" "): leaf.reshape(*leaf.shape[:2], -1) for path, leaf in leaves}
     names = {"c": "cell", "h": ""} if "h" in named or len(named) > 1 else dict.fromkeys(named, "")
     return [(names.get(name, name), named[name]) for name in sorted(named, key=lambda name: name == "h")]
 
