@@ -320,7 +320,8 @@ def _sensitivity(runner: Runner, run: Trajectory, settings: Settings, part: str,
         weak = runner(sequences=8, amplitude=factor * 3**0.5)
         half_life = _pick(lag_jacobian(weak, seed=settings.seed), q.GRADIENT_HALF_LIFE, "")
         more = "more than " if half_life.statistics["censored"] else ""
-        said.append(f"{more}{half_life.statistics.get('steps', half_life.value):.0f} steps at {factor:g} times the input scale")
+        steps = int(half_life.statistics.get("steps", half_life.value))
+        said.append(f"{more}{steps} {'step' if steps == 1 else 'steps'} at {factor:g} times the input scale")
     return [f"{part} the half-life of the gradient is {said[0]} and {said[1]}".strip()]
 
 

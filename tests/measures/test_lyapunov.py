@@ -134,6 +134,7 @@ class TestScalar:
         estimates, truth = self.coverage(100)
         assert 0.90 <= covered(estimates, truth)[0] <= 0.99
 
+    @pytest.mark.slow
     def test_one_recording_in_blocks_covers(self):
         """Neighbouring blocks are not independent, yet the interval has to hold: 0.94 was found."""
         case = TRUTH["scalar_tanh"]["w0.9_s0.3"]

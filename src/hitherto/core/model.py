@@ -5,6 +5,7 @@ sequence at a time: use `jax.vmap` for batches.
 """
 
 import abc
+import dataclasses
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
@@ -41,6 +42,10 @@ class Architecture(abc.ABC):
 
     input_size: int
 
+    def __str__(self) -> str:
+        """The settings that differ from their defaults."""
+        return _brief(self)
+
     @property
     @abc.abstractmethod
     def output_size(self) -> int:
@@ -62,6 +67,16 @@ class Architecture(abc.ABC):
     @abc.abstractmethod
     def run(self, weights: Weights, state: State, inputs: Float[Array, "time input"]) -> tuple[State, Array]:
         """States after every step and outputs of every step, both with a leading time axis."""
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_brief, value))})"
+    if not isinstance(value, Architecture):
+        return str(value)
+    given = [(f.name, getattr(value, f.name), f.default) for f in dataclasses.fields(value)]  # type: ignore[arg-type]
+    told = ", ".join(f"{name}={_brief(now)}" for name, now, usual in given if now != usual)
+    return f"{type(value).__name__}({told})"
 
 
 class Recurrence(Architecture):

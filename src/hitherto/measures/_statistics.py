@@ -33,8 +33,8 @@ def leave_one_out(samples: Samples) -> Samples:
     return (samples.sum(0) - samples) / (len(samples) - 1)
 
 
-def jackknife_error(without: Samples) -> Values:
-    """Standard error from values computed without each sequence: se^2 = (B-1)/B sum (v_i - mean v)^2."""
+def jackknife_error(without: Samples) -> Any:
+    """Standard error from values computed without each sequence: se^2 = (B-1)/B sum (v_i - mean v)^2, in their shape."""
     count = len(without)
     if count < 2:
         return np.full(without.shape[1:], np.nan)

@@ -1,12 +1,13 @@
 """Effective context: how much the output changes when everything older than k steps is replaced."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from hitherto.core.model import precision
+from hitherto.core.model import Recurrence, precision
 from hitherto.core.quantity import (
     CONTEXT_REPLACED,
     CONTEXT_SHUFFLED,
@@ -18,7 +19,7 @@ from hitherto.core.quantity import (
 from hitherto.measures import _statistics as st
 from hitherto.measures.trajectory import Trajectory, run_from
 
-SWAP_POINTS = 8
+SWAP_POINTS, MOST_RUNS = 16, 512  # runs continued at once
 LEVEL = 0.01
 FEWEST_EFFECTIVE_UNITS = 15
 SOURCE = "our derivation (states swapped between sequences)"
@@ -36,20 +37,20 @@ def context(trajectory: Trajectory, *, max_lag: int | None = None, seed: int = 0
     for lag k. The old inputs are also replaced by zeros, which may exceed 1, and by themselves in shuffled order.
 
     Args:
-        max_lag: largest k; by default so that 8 swap points fit, doubled while the change is above 1%.
+        max_lag: largest k; by default a ninth of the steps, doubled while the change is above 1%.
         seed: of the shuffling.
     Returns:
         The three curves and the effective context: the k from which the first stays at or below 1%.
     Raises:
         ValueError: with fewer than 2 sequences, or outputs that do not vary.
 
-    Cost: about four forward passes. Pairs of sequences are the unit of error.
+    Cost: for each of 16 swap points or more three runs of max_lag steps. Pairs of sequences are the unit of error.
     Does not tell: which old inputs matter, only how old; a small change of an output that hardly varies is 1% of
     something tiny. With dependent inputs the seam itself is unlike the data and the curve may exceed 1.
     Source: our derivation.
     """
     _refuse(trajectory)
-    lags = max_lag or max(1, trajectory.steps // (SWAP_POINTS + 1) - 1)
+    lags = max_lag or max(1, trajectory.steps // 9 - 1)
     lags = min(lags, trajectory.steps - 2)
     changed, unrelated = _swapped(trajectory, lags)
     while max_lag is None and lags < trajectory.steps - 2 and _ever_above(changed, unrelated):
@@ -72,22 +73,44 @@ def _refuse(trajectory: Trajectory) -> None:
 
 
 def _swap_points(trajectory: Trajectory, lags: int) -> list[int]:
-    """Steps after which the past is replaced: lags + 1 apart, the last run ending with the data, a past before each."""
+    """Steps after which the past is replaced, evenly spread, with a run of `lags` after and a past before each.
+
+    The runs may overlap: whatever they share lies within a sequence, and sequences are the unit of error.
+    """
     last = trajectory.steps - lags
-    return [point for point in range(last, 0, -(lags + 1)) if point > lags or point == last]
+    first = max(1, min(lags + 1, last // 2))
+    count = max(SWAP_POINTS, last // (lags + 1))
+    return sorted({int(point) for point in np.linspace(first, last, count)})
 
 
 def _changes(trajectory: Trajectory, lags: int, past: Past) -> Float[np.ndarray, "sequence lag"]:
     """Mean over swap points of |y - y'|^2 at lags 0..lags after the past was replaced."""
-    arch, weights = trajectory.model.architecture, trajectory.model.weights
-    total, points = np.zeros((trajectory.sequences, lags + 1)), _swap_points(trajectory, lags)
+    arch, weights, points = trajectory.model.architecture, trajectory.model.weights, _swap_points(trajectory, lags)
+    at_once = max(1, MOST_RUNS // trajectory.sequences)
+    total = np.zeros((trajectory.sequences, lags + 1))
     with precision(trajectory.outputs.dtype):
-        for point in points:
-            states, outputs = past(point)
-            _, after = run_from(arch, weights, states, trajectory.driving[:, point : point + lags])
-            other = np.concatenate([np.asarray(outputs)[:, None], np.asarray(after)], 1)
-            total += ((trajectory.outputs[:, point - 1 : point + lags] - other) ** 2).sum(-1)
+        for group in (points[i : i + at_once] for i in range(0, len(points), at_once)):
+            starts, others = zip(*map(past, group), strict=True)
+            steps = [slice(point, point + lags) for point in group]
+            x, own = (np.stack([a[:, s] for s in steps]) for a in (trajectory.driving, trajectory.outputs))
+            total[:, 1:] += np.asarray(_gaps(arch, weights, jax.tree.map(lambda *s: np.stack(s), *starts), x, own)).sum(0)
+            now = np.stack([trajectory.outputs[:, point - 1] for point in group])
+            total[:, 0] += ((now - np.stack(others)) ** 2).sum((0, 2))
     return total / len(points)
+
+
+@partial(jax.jit, static_argnums=0)
+def _gaps(architecture: Recurrence, weights: PyTree, starts: PyTree, x: Array, own: Array) -> Array:
+    """|y - y'|^2 of each (point, sequence) at every step; y' goes on from another state, y is the sequence's own."""
+
+    def one(state, x, own):
+        def body(state, given):
+            state, y = architecture.step(weights, state, given[0])
+            return state, ((y - given[1]) ** 2).sum()
+
+        return jax.lax.scan(body, state, (x, own))[1]
+
+    return jax.vmap(jax.vmap(one))(starts, x, own)
 
 
 def _swapped(trajectory: Trajectory, lags: int) -> tuple[Squares, Float[np.ndarray, " pair"]]:
@@ -125,7 +148,7 @@ def _shuffled(trajectory: Trajectory, lags: int, seed: int) -> Squares:
         order = rng.permuted(np.tile(np.arange(first, point), (trajectory.sequences, 1)), axis=1)
         x = np.take_along_axis(trajectory.driving, order[..., None], 1)
         states, outputs = run_from(arch, weights, jax.tree.map(lambda s: s[:, first], trajectory.states), x)
-        return jax.tree.map(lambda s: s[:, -1], states), outputs[:, -1]
+        return jax.tree.map(lambda s: np.asarray(s)[:, -1], states), np.asarray(outputs)[:, -1]
 
     return _changes(trajectory, lags, past)
 
@@ -191,10 +214,19 @@ def _effective(curve: Estimate, changed: Squares, unit: Float[np.ndarray, " unit
         return Estimate(EFFECTIVE_CONTEXT, float(ceiling), cannot_tell=reason, statistics=about, **fields)
     without = np.array([_steps(log) for log in logs])
     about |= dict(censored=False, steps=int(np.ceil(value - 1e-9)), certain=_certain(curve))
-    decided = np.isfinite(without).all() and len(changed) >= st.FEWEST_SEQUENCES
-    reason = "" if decided else st.TOO_FEW if len(changed) < st.FEWEST_SEQUENCES else "some pairs never reach 1%"
+    enough = float(curve.statistics["effective_units"][int(value)])
+    reason = _doubt(len(changed), enough, without)
+    decided = not reason
     bars = st.interval(value, float(st.jackknife_error(without)), len(changed)) if decided else {}
     return Estimate(EFFECTIVE_CONTEXT, value, **bars, cannot_tell=reason, statistics=about, **fields)
+
+
+def _doubt(units: int, effective: float, without: Float[np.ndarray, " unit"]) -> str:
+    if units < st.FEWEST_SEQUENCES:
+        return st.TOO_FEW
+    if 0 < effective < FEWEST_EFFECTIVE_UNITS:
+        return f"only {effective:.1f} pairs of sequences carry the mean where it passes 1%"
+    return "" if np.isfinite(without).all() else "without some pairs it never falls to 1%"
 
 
 def _certain(curve: Estimate) -> int | None:

@@ -6,7 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from hitherto.architectures.activations import activation
 from hitherto.core.model import precision
@@ -31,6 +31,7 @@ from hitherto.measures.trajectory import Trajectory, layers_of
 CONSTANT_VARIANCE, IDLE_SHARE = 1e-12, 0.01
 FLAT_SLOPE, MOSTLY = 0.1, 0.95
 QUANTILES = (0.1, 0.5, 0.9)
+PART_NAMES = {"hidden": "", "candidate": "candidate"}  # the others are gates
 SOURCE = "classical; the correction by independent pairs is our derivation"
 
 Series = Float[np.ndarray, "sequence time unit"]
@@ -136,7 +137,7 @@ def _parts(states: PyTree) -> list[tuple[str, Series]]:
     return [(names.get(name, name), named[name]) for name in sorted(named, key=lambda name: name == "h")]
 
 
-def _idle(series: Series) -> Float[np.ndarray, " unit"]:
+def _idle(series: Series) -> Bool[np.ndarray, " unit"]:
     deviation = series.std((0, 1))
     return deviation < IDLE_SHARE * np.sqrt((deviation**2).mean())
 
@@ -179,7 +180,7 @@ def _units(run: Trajectory, part: str) -> list[Estimate]:
             continue
         with precision(a.dtype):
             saturated = np.abs(np.asarray(_slope(layer.nonlinearities[gate], a))) < FLAT_SLOPE
-        name = " ".join(filter(None, (part, "" if gate == "hidden" else f"{gate} gate")))
+        name = " ".join(filter(None, (part, PART_NAMES.get(gate, f"{gate} gate"))))
         sides = np.stack([saturated & (a < 0), saturated & (a >= 0)], -1).mean(1)  # (sequence, unit, side)
         found += [_stuck(STUCK_UNITS, sides, name, False), _stuck(SWITCHING_UNITS, sides, name, True)]
         if layer.nonlinearities[gate] == "relu":
@@ -205,6 +206,7 @@ def _dead(a: Series, part: str) -> Estimate:
     return Estimate(
         DEAD_UNITS,
         float(dead.sum()),
+        standard_error=0.0,  # a count of what was seen
         part=part,
         statistics=dict(units=len(dead), which=np.flatnonzero(dead).tolist(), rate_below=3 / samples),
         assumptions=(f"a unit silent in {samples} steps fires in fewer than {3 / samples:.2g} of them",),

@@ -418,9 +418,22 @@ def _context_not_reached(curve: Estimate, provenance: Mapping[str, Any]) -> str:
     if left.low > CHANGE:
         return f"all that is older than {span} still changes the output by {percent(left)}"
     if curve.cannot_tell or not left.decided:
-        return _open("how far back the output depends on its inputs", curve)
+        return _context_at_least(curve, provenance) or _open("how far back the output depends on its inputs", curve)
     asked = f"whether all that is older than {span} changes the output by more than 1%"
     return f"{CANNOT_TELL} {asked}: it is {percent(left)}"
+
+
+def _context_at_least(curve: Estimate, provenance: Mapping[str, Any]) -> str:
+    """What is decided of a curve whose end is not: the last lag at which it is above 1% for certain."""
+    above = np.flatnonzero(np.nan_to_num(np.asarray(curve.low if curve.low is not None else np.nan)) > CHANGE)
+    if not above.size or curve.axes["lag"][above[-1]] == 0:
+        return ""
+    lag = int(curve.axes["lag"][above[-1]])
+    span = steps(f"{lag:,}", provenance, lag)
+    return (
+        f"all that is older than {span} still changes the output by {percent(reading(curve, int(above[-1])))}, and how "
+        "much older it may be these data do not tell"
+    )
 
 
 def _far_starts(subject: Subject, said: str) -> str:
