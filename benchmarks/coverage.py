@@ -154,7 +154,9 @@ def noisy_system(noise: float = 1e-6) -> System:
         run = drive(model, sequences=32, steps=200, seed=seed)
         return linear_memory(flat(run.after), run.inputs, max_lag=59)[2:]
 
-    return System("random linear network of 10 units, 32 x 200", measure, {q.LINEAR_MEMORY_CAPACITY_NOISY: np.array(total)})
+    return System(
+        "random linear network of 10 units, 32 x 200", measure, {q.LINEAR_MEMORY_CAPACITY_NOISY: np.array(total)}
+    )
 
 
 def gru_system() -> System:
@@ -281,7 +283,10 @@ def rows(system: System, seeds: int) -> Iterator[Row]:
             estimate = found[quantity]
             value = np.atleast_1d(estimate.value)[: np.size(truth)]
             truth = np.atleast_1d(truth)[: len(value)]
-            low, high = (np.full(len(value), np.nan) if e is None else np.atleast_1d(e)[: len(value)] for e in (estimate.low, estimate.high))
+            low, high = (
+                np.full(len(value), np.nan) if e is None else np.atleast_1d(e)[: len(value)]
+                for e in (estimate.low, estimate.high)
+            )
             given = np.isfinite(low) & np.isfinite(high)
             inside = given & (low <= truth) & (truth <= high)
             counts[quantity][0] += int(inside.sum())
@@ -299,7 +304,7 @@ def table(found: list[Row], seeds: int) -> str:
         "# Coverage of the intervals",
         "",
         f"Share of 95% intervals that hold the truth, over {seeds} seeds and all entries of a curve, on systems whose truth "
-        "is a closed form or a quadrature. *Silent* is the share of entries that answer \"cannot tell\". Made by "
+        'is a closed form or a quadrature. *Silent* is the share of entries that answer "cannot tell". Made by '
         f"`make coverage`, {datetime.now(UTC):%Y-%m-%d}.",
         "",
         "| system | quantity | coverage | intervals | silent |",

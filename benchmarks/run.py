@@ -69,7 +69,10 @@ def jacobian_table() -> list[str]:
     torch.set_num_threads(os.cpu_count() or 1)
     layer = torch.nn.LSTM(WIDTH, WIDTH, batch_first=True).double()
     model = hitherto.load(layer)
-    one_window, whole = drive(model, sequences=SEQUENCES, steps=LAGS + 1), drive(model, sequences=SEQUENCES, steps=STEPS)
+    one_window, whole = (
+        drive(model, sequences=SEQUENCES, steps=LAGS + 1),
+        drive(model, sequences=SEQUENCES, steps=STEPS),
+    )
     x = torch.tensor(one_window.inputs[:, -2 * (LAGS + 1) :])
     cold = seconds(lambda: lag_jacobian(one_window, max_lag=LAGS))
     warm = median(seconds(lambda: lag_jacobian(one_window, max_lag=LAGS)) for _ in range(RUNS))
@@ -121,8 +124,14 @@ def command_table() -> list[str]:
         out = ["--out", f"{folder}/report.html"]
         rows = [
             ("`hitherto --help`", [process([command, "--help"]) for _ in range(RUNS)]),
-            (f"`hitherto profile`, LSTM(1, {WIDTH}), {SEQUENCES} x {STEPS}", [process([command, "profile", str(narrow), *out])]),
-            (f"`hitherto profile`, LSTM({WIDTH}, {WIDTH}), {SEQUENCES} x {STEPS}", [process([command, "profile", str(model), *out])]),
+            (
+                f"`hitherto profile`, LSTM(1, {WIDTH}), {SEQUENCES} x {STEPS}",
+                [process([command, "profile", str(narrow), *out])],
+            ),
+            (
+                f"`hitherto profile`, LSTM({WIDTH}, {WIDTH}), {SEQUENCES} x {STEPS}",
+                [process([command, "profile", str(model), *out])],
+            ),
             ("`hitherto profile`, the embedded LSTM and its text", [process([command, "profile", *out])]),
         ]
     lines = ["| command | seconds | CPU seconds | peak MB |", "| --- | --- | --- | --- |"]
@@ -155,7 +164,11 @@ def main() -> None:
         "Whole commands": command_table,
         "Memory against length": length_table,
     }
-    text = ["# Benchmarks", "", "Made by `make bench`; ratios within one run are what counts, seconds are this machine's."]
+    text = [
+        "# Benchmarks",
+        "",
+        "Made by `make bench`; ratios within one run are what counts, seconds are this machine's.",
+    ]
     text += ["", f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {versions}."]
     for title, table in sections.items():
         print(f"{title} ...", flush=True)

@@ -70,9 +70,7 @@ def spans(tokens: Tensor, streams: int) -> Iterator[tuple[Tensor, Tensor]]:
     return zip(columns[:-1].split(SPAN), columns[1:].split(SPAN), strict=True)
 
 
-def loss_of(
-    model: nn.ModuleDict, inputs: Tensor, targets: Tensor, state: State | None
-) -> tuple[Tensor, State]:
+def loss_of(model: nn.ModuleDict, inputs: Tensor, targets: Tensor, state: State | None) -> tuple[Tensor, State]:
     """Mean cross-entropy in nats, and the state to carry on from."""
     hidden, state = model["lstm"](one_hot(inputs, SYMBOLS).float(), state)
     return cross_entropy(model["readout"](hidden).flatten(0, 1), targets.flatten()), state

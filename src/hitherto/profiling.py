@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Real
 
 from hitherto import files
 from hitherto.core import quantity as q
@@ -219,7 +219,7 @@ MEASURES: tuple[Measure, ...] = (
 
 def profile(
     model: Model,
-    inputs: Float[np.ndarray, "..."] | None = None,
+    inputs: Real[np.ndarray, "..."] | None = None,
     *,
     settings: Settings | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -265,7 +265,7 @@ def profile(
 def measure(
     quantity: Quantity | str,
     model: Model,
-    inputs: Float[np.ndarray, "..."] | None = None,
+    inputs: Real[np.ndarray, "..."] | None = None,
     *,
     part: str = "",
     settings: Settings | None = None,
@@ -292,9 +292,7 @@ def measure(
 
 def _runners(model: Model, data: np.ndarray | None, settings: Settings) -> list[tuple[str, Runner]]:
     """For each part that goes forward, its name and the function that drives it."""
-    usual = dict(
-        sequences=settings.sequences, steps=settings.steps, seed=settings.seed, dtype=settings.precision
-    )
+    usual = dict(sequences=settings.sequences, steps=settings.steps, seed=settings.seed, dtype=settings.precision)
     if model.architecture.causal:
         parts = [("", model, data)]
     else:

@@ -87,9 +87,7 @@ def assert_parity(kind, settings, dtype, lengths, tolerance):
         assert (y.dtype, found.model.dtype) == (dtype, dtype)
         np.testing.assert_allclose(y, expected.numpy(), rtol=0, atol=tolerance)
         ours = last_of(found.model.architecture, states, "h")
-        np.testing.assert_allclose(
-            ours, (last[0] if kind == "LSTM" else last).numpy(), rtol=0, atol=tolerance
-        )
+        np.testing.assert_allclose(ours, (last[0] if kind == "LSTM" else last).numpy(), rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize(("kind", "settings"), SETTINGS, ids=[f"{k}-{s}" for k, s in SETTINGS])

@@ -13,9 +13,7 @@ from hitherto.architectures.rnn import RNN
 from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
 from hitherto.core.model import Architecture
 
-_KINDS: dict[str, type[Architecture]] = {
-    k.__name__: k for k in (RNN, LSTM, GRU, Deep, Bidirectional, Backward)
-}
+_KINDS: dict[str, type[Architecture]] = {k.__name__: k for k in (RNN, LSTM, GRU, Deep, Bidirectional, Backward)}
 MAX_SIZE = 2**24  # units or channels
 
 
@@ -37,9 +35,7 @@ def from_json(text: str) -> Architecture:
     try:
         return _architecture(json.loads(text))
     except RecursionError as error:
-        raise ValueError(
-            "the architecture is nested too deeply; layers within wrappers are expected"
-        ) from error
+        raise ValueError("the architecture is nested too deeply; layers within wrappers are expected") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"the architecture is not JSON: {error}") from error
 
@@ -59,9 +55,7 @@ def _plain(value: Any) -> Any:
 
 def _architecture(value: Any) -> Architecture:
     if not isinstance(value, dict) or value.get("kind") not in tuple(_KINDS):
-        raise ValueError(
-            f"an architecture is an object whose kind is one of {', '.join(_KINDS)}, found {value!r:.80}"
-        )
+        raise ValueError(f"an architecture is an object whose kind is one of {', '.join(_KINDS)}, found {value!r:.80}")
     kind = _KINDS[value["kind"]]
     hints = typing.get_type_hints(kind)
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]

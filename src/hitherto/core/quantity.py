@@ -61,7 +61,7 @@ class Estimate:
         ):
             raise ValueError(
                 f"{self.quantity.name} has axes {self.quantity.axes}; got a value of shape {shape} with coordinates "
-                f"{({k: len(v) for k, v in self.axes.items()})}"
+                f"{ ({k: len(v) for k, v in self.axes.items()}) }"
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,9 +100,7 @@ def plain(value: Any) -> Any:
 
 # Jacobian by lag: measures/lag_jacobian.py
 STATE_JACOBIAN_RMS = Quantity("state_jacobian_rms", "(E |dh[t]/dx[t-k]|_F^2)^(1/2)", "state per input", ("lag",))
-STATE_JACOBIAN_TYPICAL = Quantity(
-    "state_jacobian_typical", "exp E ln |dh[t]/dx[t-k]|_F", "state per input", ("lag",)
-)
+STATE_JACOBIAN_TYPICAL = Quantity("state_jacobian_typical", "exp E ln |dh[t]/dx[t-k]|_F", "state per input", ("lag",))
 OUTPUT_JACOBIAN_RMS = Quantity("output_jacobian_rms", "(E |dy[t]/dx[t-k]|_F^2)^(1/2)", "output per input", ("lag",))
 OUTPUT_JACOBIAN_TYPICAL = Quantity(
     "output_jacobian_typical", "exp E ln |dy[t]/dx[t-k]|_F", "output per input", ("lag",)
@@ -170,16 +168,16 @@ PARTICIPATION_RATIO = Quantity("participation_ratio", "(tr C)^2 / tr C^2 of the 
 CORRELATION_PARTICIPATION_RATIO = Quantity(
     "correlation_participation_ratio", "the participation ratio of the state correlation matrix", "dimensions"
 )
-EFFECTIVE_DIMENSION = Quantity(
-    "effective_dimension", "exp of the entropy of the eigenvalue shares of C", "dimensions"
-)
+EFFECTIVE_DIMENSION = Quantity("effective_dimension", "exp of the entropy of the eigenvalue shares of C", "dimensions")
 COMPONENTS_99 = Quantity("components_99", "principal components that hold 99% of the variance", "components")
 STATE_SPECTRUM = Quantity("state_spectrum", "eigenvalues of C as shares of its trace", "", ("component",))
 IDLE_UNITS = Quantity("idle_units", "units whose deviation is below 1% of the layer's rms deviation", "units")
 STUCK_UNITS = Quantity("stuck_units", "units saturated on one side more than 95% of the time", "units")
 SWITCHING_UNITS = Quantity("switching_units", "units saturated more than 95% of the time, on both sides", "units")
 DEAD_UNITS = Quantity("dead_units", "ReLU units never above zero", "units")
-GATE_TIMES = Quantity("gate_times", "-1 / E ln f, the hold time of each unit's forget or update gate", "steps", ("unit",))
+GATE_TIMES = Quantity(
+    "gate_times", "-1 / E ln f, the hold time of each unit's forget or update gate", "steps", ("unit",)
+)
 GATE_TIME_QUANTILES = Quantity("gate_time_quantiles", "quantiles of gate_times over units", "steps", ("quantile",))
 
 # Spectral facts of the weights: measures/weight_spectrum.py

@@ -29,8 +29,11 @@ def mean_and_error(samples: Samples) -> tuple[Values, Values]:
 
 
 def leave_one_out(samples: Samples) -> Samples:
-    """The mean over all sequences but one, for each one."""
-    return (samples.sum(0) - samples) / (len(samples) - 1)
+    """The mean over all sequences but one, for each one; -inf where another one is -inf."""
+    infinite = np.isneginf(samples)
+    finite = np.where(infinite, 0.0, samples)
+    rest = (finite.sum(0) - finite) / (len(samples) - 1)
+    return np.where(infinite.sum(0) > infinite, -np.inf, rest)
 
 
 def jackknife_error(without: Samples) -> Any:

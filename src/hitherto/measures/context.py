@@ -25,10 +25,12 @@ FEWEST_EFFECTIVE_UNITS = 15
 SOURCE = "our derivation (states swapped between sequences)"
 
 Squares = Float[np.ndarray, "unit lag"]
-Past = Callable[[int], tuple[PyTree, Array]]  # swap point -> states and outputs that another past leads to
+Past = Callable[[int], tuple[PyTree, np.ndarray]]  # swap point -> states and outputs that another past leads to
 
 
-def context(trajectory: Trajectory, *, max_lag: int | None = None, seed: int = 0, part: str = "") -> tuple[Estimate, ...]:
+def context(
+    trajectory: Trajectory, *, max_lag: int | None = None, seed: int = 0, part: str = ""
+) -> tuple[Estimate, ...]:
     """Relative change (E|y - y'|^2 / E|y - y~|^2)^(1/2) of the output when inputs older than lags 0..k-1 change.
 
     y' shares the last k inputs with y, y~ shares none. For independent inputs the square is 1 - the best R^2 of any
@@ -93,7 +95,9 @@ def _changes(trajectory: Trajectory, lags: int, past: Past) -> Float[np.ndarray,
             starts, others = zip(*map(past, group), strict=True)
             steps = [slice(point, point + lags) for point in group]
             x, own = (np.stack([a[:, s] for s in steps]) for a in (trajectory.driving, trajectory.outputs))
-            total[:, 1:] += np.asarray(_gaps(arch, weights, jax.tree.map(lambda *s: np.stack(s), *starts), x, own)).sum(0)
+            total[:, 1:] += np.asarray(_gaps(arch, weights, jax.tree.map(lambda *s: np.stack(s), *starts), x, own)).sum(
+                0
+            )
             now = np.stack([trajectory.outputs[:, point - 1] for point in group])
             total[:, 0] += ((now - np.stack(others)) ** 2).sum((0, 2))
     return total / len(points)
@@ -118,7 +122,7 @@ def _swapped(trajectory: Trajectory, lags: int) -> tuple[Squares, Float[np.ndarr
     even = trajectory.first(trajectory.sequences // 2 * 2)
     partner = np.arange(even.sequences) ^ 1
 
-    def past(point: int) -> tuple[PyTree, Array]:
+    def past(point: int) -> tuple[PyTree, np.ndarray]:
         return jax.tree.map(lambda s: s[partner, point], even.states), even.outputs[partner, point - 1]
 
     changed = _changes(even, lags, past).reshape(-1, 2, lags + 1).mean(1)
@@ -143,7 +147,7 @@ def _shuffled(trajectory: Trajectory, lags: int, seed: int) -> Squares:
     arch, weights = trajectory.model.architecture, trajectory.model.weights
     rng = np.random.default_rng([seed, 4])
 
-    def past(point: int) -> tuple[PyTree, Array]:
+    def past(point: int) -> tuple[PyTree, np.ndarray]:
         first = max(0, point - lags - 1)
         order = rng.permuted(np.tile(np.arange(first, point), (trajectory.sequences, 1)), axis=1)
         x = np.take_along_axis(trajectory.driving, order[..., None], 1)

@@ -99,7 +99,9 @@ def _log_norms(trajectory: Trajectory, lags: int, seed: int, of: str) -> LogCurv
     windows = trajectory.steps // span
     first = trajectory.steps - windows * span
 
-    def cut(a: np.ndarray) -> np.ndarray:  # (sequence, time, ...) -> (window step, sequence x window, ...), last step first
+    def cut(
+        a: np.ndarray,
+    ) -> np.ndarray:  # (sequence, time, ...) -> (window step, sequence x window, ...), last step first
         a = a[:, first:].reshape(-1, span, *a.shape[2:])
         return np.ascontiguousarray(np.swapaxes(a, 0, 1)[::-1])
 
@@ -165,9 +167,7 @@ def _probes(trajectory: Trajectory, of: str, count: int, seed: int) -> PyTree:
         return nowhere, v
     pieces = iter(np.split(v, np.cumsum(seen)[:-1], -1))
     targets = {id(leaf) for leaf in visible(nowhere)}
-    placed = jax.tree.map(
-        lambda z: next(pieces).reshape(z.shape) if id(z) in targets else z, nowhere
-    )
+    placed = jax.tree.map(lambda z: next(pieces).reshape(z.shape) if id(z) in targets else z, nowhere)
     return placed, np.zeros((*runs, trajectory.outputs.shape[-1]), dtype)
 
 
@@ -210,7 +210,8 @@ def _rms(logs: LogCurves, quantity: Quantity, part: str, exact: bool) -> Estimat
         axes={"lag": np.arange(lags)},
         part=part,
         cannot_tell=_too_heavy(sequences, heavy),
-        statistics=_about(logs, exact) | dict(effective_sequences=enough, log10=st.logmeanexp(squares) / 2 / np.log(10)),
+        statistics=_about(logs, exact)
+        | dict(effective_sequences=enough, log10=st.logmeanexp(squares) / 2 / np.log(10)),
         assumptions=("windows of one sequence are averaged first; sequences are independent",),
         source=SOURCE,
     )
@@ -242,7 +243,9 @@ def _typical(logs: LogCurves, quantity: Quantity, part: str, exact: bool) -> Est
             zero_share=zero.mean((0, 1)),
             typical_where_not_zero=np.where(zero.all((0, 1)), 0.0, np.exp(rest)),
         ),
-        assumptions=() if exact else (f"{PROBES} random probes: E ln |J| may be low by at most {1 / (2 * PROBES):.3f}",),
+        assumptions=()
+        if exact
+        else (f"{PROBES} random probes: E ln |J| may be low by at most {1 / (2 * PROBES):.3f}",),
         source=SOURCE,
     )
 
@@ -273,13 +276,22 @@ def _crossing_estimate(quantity: Quantity, logs: LogCurves, level: float, part: 
     if not np.isfinite(value):
         reason = f"the curve is still above {level:.0%} of its peak at lag {ceiling}"
         return Estimate(
-            quantity, float(ceiling), part=part, cannot_tell=reason, statistics=about | dict(censored=True), source=SOURCE
+            quantity,
+            float(ceiling),
+            part=part,
+            cannot_tell=reason,
+            statistics=about | dict(censored=True),
+            source=SOURCE,
         )
     about |= dict(censored=False, steps=int(np.ceil(value - 1e-9)))
     decided = len(logs) >= st.FEWEST_SEQUENCES and np.isfinite(without).all()
-    reason = "" if decided else st.TOO_FEW if len(logs) < st.FEWEST_SEQUENCES else "some sequences never reach the level"
+    reason = (
+        "" if decided else st.TOO_FEW if len(logs) < st.FEWEST_SEQUENCES else "some sequences never reach the level"
+    )
     bars = st.interval(value, float(st.jackknife_error(without)), len(logs)) if decided else {}
-    return Estimate(quantity, value, **_not_negative(bars), part=part, cannot_tell=reason, statistics=about, source=SOURCE)
+    return Estimate(
+        quantity, value, **_not_negative(bars), part=part, cannot_tell=reason, statistics=about, source=SOURCE
+    )
 
 
 def _not_negative(bars: dict) -> dict:
@@ -298,7 +310,9 @@ def _growth(logs: LogCurves, part: str) -> Estimate:
         return float(np.polyfit(np.arange(len(curve)), curve, 1)[0])
 
     value = slope(squares)
-    without = np.array([slope(np.delete(squares, i, 0)) for i in range(len(squares))]) if len(logs) > 1 else np.array([])
+    without = (
+        np.array([slope(np.delete(squares, i, 0)) for i in range(len(squares))]) if len(logs) > 1 else np.array([])
+    )
     enough = float(st.effective_sequences(np.exp(squares - squares.max(0)))[-1]) if np.isfinite(value) else 0.0
     heavy = enough < FEWEST_EFFECTIVE_SEQUENCES
     reason = f"only {enough:.1f} sequences carry the mean at the longest lag" if heavy else ""

@@ -17,7 +17,7 @@ from hitherto.core.quantity import (
 from hitherto.measures import _statistics as st
 from hitherto.measures.trajectory import Trajectory, layers_of
 
-MOST_EXPONENTS, FULL_UP_TO = 32, 64
+MOST_EXPONENTS, FULL_UP_TO, FEWEST_STEPS = 32, 64, 10
 RESOLVED_SPAN, LONGEST_INTERVAL, PILOT_STEPS = 20.0, 10, 32
 SOURCE = "QR along the driven trajectory (classical; for RNNs Vogt et al., arXiv 2006.14123)"
 
@@ -35,6 +35,8 @@ def lyapunov(
     Args:
         exponents: how many of each layer, from the largest; by default all of a state of up to 64, else 32.
         seed: of the first directions.
+    Raises:
+        ValueError: with fewer than 10 steps.
     Returns:
         The spectrum, the time constants -1/exponent, the Kaplan-Yorke dimension, and the share of sequences on
         which a far start was forgotten.
@@ -44,6 +46,8 @@ def lyapunov(
     `start_forgotten`); nothing about what is stored or readable; a perfect memory cell has exponent 0.
     Source: classical; intervals from differences between sequences.
     """
+    if trajectory.steps < FEWEST_STEPS:
+        raise ValueError(f"the spectrum needs at least {FEWEST_STEPS} steps after the burn-in, got {trajectory.steps}")
     runs = [_layer_exponents(run, exponents, seed) for _, run in layers_of(trajectory)]
     names = [name for name, _ in layers_of(trajectory)]
     rates, layer = _union([r for r, _ in runs], [size for _, size in runs])
@@ -145,7 +149,7 @@ def _layer_exponents(run: Trajectory, exponents: int | None, seed: int) -> tuple
             return np.asarray(logs), q
 
         logs, q = part(0, pilot, q, 1)
-        interval = _interval(logs)
+        interval = min(_interval(logs), max(1, (run.steps - _aligning(run.steps)) // 4))
         dead = ~np.isfinite(logs).all(1)
         aligned = _aligning(run.steps)
         if aligned - pilot >= interval:

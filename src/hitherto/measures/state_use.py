@@ -132,7 +132,10 @@ def _shares(centred: Series) -> Float[np.ndarray, " component"]:
 def _parts(states: PyTree) -> list[tuple[str, Series]]:
     """The parts of one layer's state by name, the visible one last and without a name."""
     leaves = jax.tree_util.tree_leaves_with_path(states)
-    named = {jax.tree_util.keystr(path, simple=True, separator=" "): leaf.reshape(*leaf.shape[:2], -1) for path, leaf in leaves}
+    named = {
+        jax.tree_util.keystr(path, simple=True, separator=" "): leaf.reshape(*leaf.shape[:2], -1)
+        for path, leaf in leaves
+    }
     names = {"c": "cell", "h": ""} if "h" in named or len(named) > 1 else dict.fromkeys(named, "")
     return [(names.get(name, name), named[name]) for name in sorted(named, key=lambda name: name == "h")]
 
@@ -146,13 +149,15 @@ def _count(quantity: Quantity, series: Series, which: Callable[[Series], np.ndar
     """A number of units, with a jackknife over sequences."""
     chosen = which(series)
     count = len(series)
-    without = np.array([which(np.delete(series, i, 0)).sum() for i in range(count)]) if count > 1 else np.array([])
+    without = np.array([which(np.delete(series, i, 0)).sum() for i in range(count) if count > 1], float)
     bars = st.interval(float(chosen.sum()), float(st.jackknife_error(without)), count)
     if "low" in bars:
         bars |= dict(low=max(0.0, float(bars["low"])), high=min(float(len(chosen)), float(bars["high"])))
     about = dict(sequences=count, units=len(chosen), which=np.flatnonzero(chosen).tolist())
     reason = st.TOO_FEW if count < st.FEWEST_SEQUENCES else ""
-    return Estimate(quantity, float(chosen.sum()), **bars, part=part, cannot_tell=reason, statistics=about, source=SOURCE)
+    return Estimate(
+        quantity, float(chosen.sum()), **bars, part=part, cannot_tell=reason, statistics=about, source=SOURCE
+    )
 
 
 def _over_run(run: Trajectory, ask: Callable) -> PyTree:
@@ -226,7 +231,12 @@ def _gate_times(run: Trajectory, part: str) -> list[Estimate]:
     reason = st.TOO_FEW if count < st.FEWEST_SEQUENCES else ""
     fields = dict(part=part, cannot_tell=reason, statistics=about, source="our derivation")
     each = Estimate(
-        GATE_TIMES, times, standard_error=times**2 * np.nan_to_num(error), **ends, axes={"unit": np.arange(units)}, **fields
+        GATE_TIMES,
+        times,
+        standard_error=times**2 * np.nan_to_num(error),
+        **ends,
+        axes={"unit": np.arange(units)},
+        **fields,
     )
     levels = np.quantile(times, QUANTILES)
     without = np.array([np.quantile(gate_time(m), QUANTILES) for m in st.leave_one_out(means)]) if count > 1 else means

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PyTree, Real
 
 from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
 from hitherto.core.model import Architecture, Model, Recurrence, precision
@@ -102,7 +102,7 @@ def white_noise(
 
 def drive(
     model: Model,
-    inputs: Float[np.ndarray, "..."] | None = None,
+    inputs: Real[np.ndarray, "..."] | None = None,
     *,
     sequences: int = SEQUENCES,
     steps: int = STEPS,
@@ -213,7 +213,7 @@ def causal_parts(model: Model, inputs: Float[np.ndarray, "sequence time input"])
     return tuple(parts)
 
 
-def _directions(layer: Architecture, weights: PyTree, inputs: Array) -> list[tuple[str, Model, Array]]:
+def _directions(layer: Architecture, weights: PyTree, inputs: np.ndarray) -> list[tuple[str, Model, np.ndarray]]:
     if isinstance(layer, Bidirectional):
         forward, backward = Model(layer.forward, weights[0]), Model(layer.backward, weights[1])
         return [("forward", forward, inputs), ("backward", backward, inputs[:, ::-1])]

@@ -181,7 +181,10 @@ def _layers(model: Model) -> Iterator[tuple[str, object, dict]]:
     return walk(model.architecture, model.weights, "")
 
 
-_BLOCK_NAMES = {LSTM: ("input gate", "forget gate", "candidate", "output gate"), GRU: ("reset gate", "update gate", "candidate")}
+_BLOCK_NAMES = {
+    LSTM: ("input gate", "forget gate", "candidate", "output gate"),
+    GRU: ("reset gate", "update gate", "candidate"),
+}
 
 
 def _blocks(layer: object, weights: dict[str, np.ndarray]) -> list[tuple[str, Matrix]]:
@@ -202,14 +205,21 @@ def _contraction(layer, weights: dict[str, np.ndarray], bound: np.ndarray, part:
         return []
     why = "" if value < 1 else "the weights alone do not decide"
     about = dict(how=how, input_bound=float(bound.max(initial=0.0)))
-    return [Estimate(CONTRACTION_BOUND, float(value), part=part, cannot_tell=why, statistics=about, source="our derivation")]
+    return [
+        Estimate(CONTRACTION_BOUND, float(value), part=part, cannot_tell=why, statistics=about, source="our derivation")
+    ]
 
 
 def _plain(layer) -> bool:
     """Whether the derived bounds of gated cells apply: sigmoid gates, tanh, no variant."""
     names = {layer.gate_activation, layer.activation, getattr(layer, "cell_activation", "tanh")}
     variant = any(getattr(layer, f, None) for f in ("projection", "peephole", "coupled"))
-    return names == {"sigmoid", "tanh"} and not variant and layer.clip is None and getattr(layer, "reset", "after") == "after"
+    return (
+        names == {"sigmoid", "tanh"}
+        and not variant
+        and layer.clip is None
+        and getattr(layer, "reset", "after") == "after"
+    )
 
 
 def _rnn_bound(layer: RNN, w: Matrix) -> tuple[float, str]:

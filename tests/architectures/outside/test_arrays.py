@@ -173,10 +173,7 @@ def test_kinds_are_told_by_content(tmp_path):
     text += b" " * (128 - len(text))  # a header of 128 bytes makes the file begin with 0x80, as a pickle does
     assert sniff(written(tmp_path, (128).to_bytes(8, "little") + text, "weights")) == "safetensors"
     assert sniff(written(tmp_path, zipped([("w.npy", npy(np.ones(2)))]), "archive")) == "npz"
-    assert (
-        sniff(written(tmp_path, zipped([("config.json", b"{}"), ("model.weights.h5", b"")]), "a.keras"))
-        == "keras"
-    )
+    assert sniff(written(tmp_path, zipped([("config.json", b"{}"), ("model.weights.h5", b"")]), "a.keras")) == "keras"
     assert sniff(written(tmp_path, b"\x89HDF\r\n\x1a\n" + bytes(20), "a.h5")) == "hdf5"
     assert sniff(written(tmp_path, b"\x08\x07\x12\x07pytorch", "a.onnx")) == "onnx"
 

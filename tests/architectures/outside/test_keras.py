@@ -180,9 +180,7 @@ def test_a_backward_stack_of_cells_reads_from_the_end():
     rng = np.random.default_rng(1)
     lower, upper, x = random_layer(rng, 4), random_layer(rng, 4), rng.normal(size=(8, 5))
     roles = ("kernel", "recurrent_kernel", "bias")
-    arrays = {
-        f"{k}/{role}": w for k, ws in enumerate((lower, upper)) for role, w in zip(roles, ws, strict=True)
-    }
+    arrays = {f"{k}/{role}": w for k, ws in enumerate((lower, upper)) for role, w in zip(roles, ws, strict=True)}
     cells = [StoredCell((str(k),), {role: f"{k}/{role}" for role in roles}) for k in (0, 1)]
     stack = entry("StackedRNNCells", "cells", cells=[entry("LSTMCell", "a"), entry("LSTMCell", "b")])
     config = LayerConfig("RNN", {"cell": stack, "go_backwards": True})
@@ -310,10 +308,7 @@ def write_legacy(path: Path, layers: dict[str, dict[str, np.ndarray]], config=No
 
 
 def legacy_arrays(prefix: str, weights: list[np.ndarray]) -> dict[str, np.ndarray]:
-    return {
-        f"{prefix}/{role}:0": w
-        for role, w in zip(("kernel", "recurrent_kernel", "bias"), weights, strict=True)
-    }
+    return {f"{prefix}/{role}:0": w for role, w in zip(("kernel", "recurrent_kernel", "bias"), weights, strict=True)}
 
 
 def write_numbered(path: Path, groups: dict[str, list[np.ndarray]], **settings) -> Path:
@@ -459,16 +454,12 @@ def test_arrays_larger_than_the_file_are_refused(tmp_path):
 
 
 def test_limits_and_filters(tmp_path):
-    path = write_numbered(
-        tmp_path / "a.weights.h5", {"layers/lstm/cell": lstm_weights(3, 2)}, compression="gzip"
-    )
+    path = write_numbered(tmp_path / "a.weights.h5", {"layers/lstm/cell": lstm_weights(3, 2)}, compression="gzip")
     (found,) = read_keras(path)
     np.testing.assert_array_equal(found.model.weights["weight_ih"], lstm_weights(3, 2)[0].T)
     with pytest.raises(ValueError, match="take 384 bytes, more than the limit of 100"):
         read_keras(path, Reading(max_bytes=100))
-    path = write_numbered(
-        tmp_path / "b.weights.h5", {"layers/lstm/cell": lstm_weights(3, 2)}, compression="lzf"
-    )
+    path = write_numbered(tmp_path / "b.weights.h5", {"layers/lstm/cell": lstm_weights(3, 2)}, compression="lzf")
     with pytest.raises(ValueError, match=r"packed by the HDF5 filters .*; only gzip is read"):
         read_keras(path)
 
@@ -507,9 +498,7 @@ def write_archive(path: Path, contents: dict[str, bytes], compression: int = zip
 def test_a_missing_member_is_refused(tmp_path):
     contents = members(tmp_path)
     del contents["config.json"]
-    with pytest.raises(
-        ValueError, match=r"has no member config\.json, only metadata\.json, model\.weights\.h5"
-    ):
+    with pytest.raises(ValueError, match=r"has no member config\.json, only metadata\.json, model\.weights\.h5"):
         read_keras(write_archive(tmp_path / "m.keras", contents))
 
 
@@ -530,9 +519,7 @@ def test_a_zip_bomb_is_refused(tmp_path):
 
 def test_a_huge_config_is_refused(tmp_path):
     contents = members(tmp_path) | {"config.json": bytes(2**24 + 1)}
-    with pytest.raises(
-        ValueError, match=r"config\.json takes 16777217 bytes, more than the limit of 16777216"
-    ):
+    with pytest.raises(ValueError, match=r"config\.json takes 16777217 bytes, more than the limit of 16777216"):
         read_keras(write_archive(tmp_path / "m.keras", contents))
 
 
@@ -577,9 +564,7 @@ def changed_weights(tmp_path: Path, change) -> bytes:
 
 def test_the_group_names_of_keras_2_13_are_read(tmp_path):
     weights = changed_weights(tmp_path, lambda file: file.move("layers", "_layer_checkpoint_dependencies"))
-    (stack,) = read_keras(
-        write_archive(tmp_path / "m.keras", members(tmp_path) | {"model.weights.h5": weights})
-    )
+    (stack,) = read_keras(write_archive(tmp_path / "m.keras", members(tmp_path) | {"model.weights.h5": weights}))
     case = FILES["keras_stack_keras"]
     y = outputs(stack.model, np.array(case["x"], np.float32))
     np.testing.assert_allclose(y, case["y"], rtol=0, atol=case["tolerance"])
@@ -732,9 +717,7 @@ def test_branches_and_given_states_of_keras_are_listed_apart(keras, tmp_path):
     for suffix in (".keras", ".h5"):
         found = {one.name: one for one in read_keras(saved(model, tmp_path, suffix))}
         assert set(found) == {"encoder", "decoder", "beside"}
-        assert found["decoder"].assumptions == (
-            "initial state assumed zeros; in the model it comes from encoder",
-        )
+        assert found["decoder"].assumptions == ("initial state assumed zeros; in the model it comes from encoder",)
 
 
 @of_keras

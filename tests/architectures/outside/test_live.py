@@ -126,9 +126,7 @@ def test_dicts_of_arrays():
     [found] = from_object(haiku)
     assert (found.name, found.model.architecture) == ("lstm", LSTM(3, 2))
     np.testing.assert_array_equal(found.model.weights["bias_ih"], [0, 0, 1, 1, 0, 0, 0, 0])
-    plain = {
-        f"rnn.weight_{role}_l0{where}": np.ones((2, 2)) for role in ("ih", "hh") for where in ("", "_reverse")
-    }
+    plain = {f"rnn.weight_{role}_l0{where}": np.ones((2, 2)) for role in ("ih", "hh") for where in ("", "_reverse")}
     [found] = from_object(plain, Reading(activation="relu"))
     assert isinstance(found.model.architecture, Bidirectional)
 

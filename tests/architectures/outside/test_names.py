@@ -67,9 +67,7 @@ def read(arrays, **settings):
     return read_named(in_memory("here", arrays), Reading(**settings))
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in DETECTION if isinstance(c["expect"], list)], ids=lambda c: c["name"]
-)
+@pytest.mark.parametrize("case", [c for c in DETECTION if isinstance(c["expect"], list)], ids=lambda c: c["name"])
 def test_layers_are_found(case):
     plans = find_layers(shapes_of(case), Reading())
     for plan, expected in zip(plans, case["expect"], strict=True):
@@ -78,9 +76,7 @@ def test_layers_are_found(case):
         assert assumed is None or "activation assumed tanh" in plan.assumptions
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in DETECTION if isinstance(c["expect"], str)], ids=lambda c: c["name"]
-)
+@pytest.mark.parametrize("case", [c for c in DETECTION if isinstance(c["expect"], str)], ids=lambda c: c["name"])
 def test_layers_are_refused(case):
     with pytest.raises(ValueError, match=REFUSALS[case["name"]]):
         find_layers(shapes_of(case), Reading())
@@ -216,9 +212,7 @@ def test_members_of_a_stack_carry_its_weights():
     arrays = {f"rnn.weight_{role}_l{k}": np.full((8, 2), k + 1.0) for k in (0, 1) for role in ("ih", "hh")}
     [found] = read(arrays)
     assert [member.name for member in found.members] == ["rnn.l0", "rnn.l1"]
-    np.testing.assert_array_equal(
-        found.members[1].model.weights["weight_hh"], found.model.weights[1]["weight_hh"]
-    )
+    np.testing.assert_array_equal(found.members[1].model.weights["weight_hh"], found.model.weights[1]["weight_hh"])
 
 
 @pytest.mark.parametrize(
@@ -265,11 +259,7 @@ def test_members_of_a_stack_carry_its_weights():
             "weight_ih_l0_reverse has 8 rows, weight_hh_l0_reverse has 6",
         ),
         (
-            {
-                f"weight_{role}_{where}": (8, 2)
-                for role in ("ih", "hh")
-                for where in ("l0", "l1", "l1_reverse")
-            },
+            {f"weight_{role}_{where}": (8, 2) for role in ("ih", "hh") for where in ("l0", "l1", "l1_reverse")},
             "not all of its 2 layers have both directions",
         ),
         ({"w_ih": (8, 3), "weight_ih": (8, 3), "w_hh": (8, 2)}, "both look like weight_ih"),

@@ -85,11 +85,7 @@ def cut(case):
 
 def start_state(op, starts, directions):
     kind = HiddenAndCell if op == "LSTM" else Hidden
-    parts = (
-        tuple(kind(*(values[d] for values in starts.values())) for d in range(directions))
-        if starts
-        else (None,)
-    )
+    parts = tuple(kind(*(values[d] for values in starts.values())) for d in range(directions)) if starts else (None,)
     return parts if directions == 2 else parts[0]
 
 
@@ -134,9 +130,7 @@ def stored(case, folder):
 def state_dict(model):
     """The weights under PyTorch's names."""
     layers, weights = model.architecture, model.weights
-    stack = (
-        list(zip(layers.layers, weights, strict=True)) if isinstance(layers, Deep) else [(layers, weights)]
-    )
+    stack = list(zip(layers.layers, weights, strict=True)) if isinstance(layers, Deep) else [(layers, weights)]
     named = {}
     for k, (layer, own) in enumerate(stack):
         pair = zip(("", "_reverse"), own, strict=True) if isinstance(layer, Bidirectional) else [("", own)]
@@ -288,9 +282,7 @@ def test_onnxruntime_agrees(op, directions, settings, width, tmp_path):
     arrays = drawn(op, 3, width, directions, seed=width, **more)
     settings = {"direction": "bidirectional"} | settings if directions == 2 else settings
     node, tensors = recurrent(op, arrays, hidden_size=width, **settings)
-    path = saved(
-        tmp_path / "m.onnx", [node], tensors, opset_imports=[helper.make_opsetid("", 14)], ir_version=8
-    )
+    path = saved(tmp_path / "m.onnx", [node], tensors, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
     x = np.random.default_rng(3).normal(size=(9, 1, 3)).astype(np.float32)
     (found,) = read(path)
     outputs = states_and_outputs(found.model.astype(np.float64), x[:, 0])[1]
@@ -345,10 +337,7 @@ def worked_out():
         tensor("zero_point", zero, np.int8),
         tensor("b", b, np.float32),
         tensor("b_double", b.ravel(), np.float64),
-        *(
-            tensor(n, v, np.int64)
-            for n, v in {"c_shape": [2], "c_full": [4, 1, 1, 2], "s0": [3], "s1": [-9]}.items()
-        ),
+        *(tensor(n, v, np.int64) for n, v in {"c_shape": [2], "c_full": [4, 1, 1, 2], "s0": [3], "s1": [-9]}.items()),
         *(tensor(n, v, np.int64) for n, v in {"s2": [0], "s3": [-4]}.items()),
     ]
     expected = {"W": w[None], "R": (quantised.astype(np.float32) - zero) * scale, "B": b}
@@ -416,9 +405,7 @@ def test_a_function_called_twice_is_two_stacks(tmp_path):
         helper.make_node("RNN", ["x2", "w", "r2"], ["z"], "up", hidden_size=2),
     ]
     function = helper.make_function("own", "Layers", ["x", "w", "r1", "r2"], ["z"], body, opset)
-    arrays = {f"R{k}": np.full((1, 2, 2), k, np.float32) for k in range(4)} | {
-        "W": np.ones((1, 2, 2), np.float32)
-    }
+    arrays = {f"R{k}": np.full((1, 2, 2), k, np.float32) for k in range(4)} | {"W": np.ones((1, 2, 2), np.float32)}
     calls = [
         helper.make_node("Layers", ["X", "W", f"R{k}", f"R{k + 1}"], [f"Y{k}"], f"call{k}", domain="own")
         for k in (0, 2)
@@ -432,9 +419,7 @@ def test_a_function_called_twice_is_two_stacks(tmp_path):
 def test_functions_take_weights_and_settings_from_their_calls(tmp_path):
     inner = helper.make_node("GRU", ["x", "w", "r"], ["y"], "cell")
     for name in ("hidden_size", "linear_before_reset"):
-        inner.attribute.append(
-            onnx.AttributeProto(name=name, ref_attr_name=name, type=onnx.AttributeProto.INT)
-        )
+        inner.attribute.append(onnx.AttributeProto(name=name, ref_attr_name=name, type=onnx.AttributeProto.INT))
     opset = [helper.make_opsetid("", 18), helper.make_opsetid("own", 1)]
     function = helper.make_function("own", "Layer", ["x", "w", "r"], ["y"], [inner], opset, ["hidden_size"])
     function.attribute_proto.append(helper.make_attribute("linear_before_reset", 1))
@@ -463,9 +448,7 @@ def stacked(path, *between, directions=1):
     names = ["Y", *(f"t{k}" for k in range(1, len(between))), "X2"]  # of the tensors along the way
     direction = "bidirectional" if directions == 2 else "forward"
     lower, t1 = recurrent("GRU", drawn("GRU", 4, 4, directions), "low", hidden_size=4, direction=direction)
-    upper, t2 = recurrent(
-        "GRU", drawn("GRU", 4 * directions, 4, seed=1), "up", "X2", "Z", "up_", hidden_size=4
-    )
+    upper, t2 = recurrent("GRU", drawn("GRU", 4 * directions, 4, seed=1), "up", "X2", "Z", "up_", hidden_size=4)
     steps = [
         helper.make_node(op, [source, *more], [result], **attributes)
         for (op, more, attributes), source, result in zip(between, names[:-1], names[1:], strict=True)
@@ -501,9 +484,7 @@ def test_nodes_that_read_each_other_are_a_stack(between, tmp_path):
     assert found.model.architecture == Deep((GRU(4, 4, reset="before"), GRU(4, 4, reset="before")))
     assert found.name == "low + up"
     assert [member.name for member in found.members] == ["low", "up"]
-    assert all(
-        a is b for a, b in zip(found.model.weights, (m.model.weights for m in found.members), strict=True)
-    )
+    assert all(a is b for a, b in zip(found.model.weights, (m.model.weights for m in found.members), strict=True))
 
 
 @pytest.mark.parametrize("between", BREAKING.values(), ids=BREAKING)
@@ -621,10 +602,7 @@ def long_chain(length):
 
 def growing():
     names = [f"n{k}" for k in range(40)]
-    steps = [
-        helper.make_node("Concat", [a] * 8, [b], axis=0)
-        for a, b in zip(names, [*names[1:], "W"], strict=True)
-    ]
+    steps = [helper.make_node("Concat", [a] * 8, [b], axis=0) for a, b in zip(names, [*names[1:], "W"], strict=True)]
     return with_weight(*steps, tensors=[tensor("n0", np.ones((1, 2, 3)), np.float32)])
 
 
@@ -788,9 +766,7 @@ def test_external_weights_elsewhere(where, message, tmp_path):
 
 def test_external_tensors_that_are_not_weights_are_not_touched(tmp_path):
     node, tensors = changed("RNN")
-    other = onnx.TensorProto(
-        name="other", dims=[4], data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL
-    )
+    other = onnx.TensorProto(name="other", dims=[4], data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL)
     other.external_data.add(key="location", value="/nowhere")
     (found,) = read(saved(tmp_path / "m.onnx", [node], [*tensors, other]))
     assert found.model.architecture == RNN(3, 2)

@@ -15,9 +15,7 @@ from hitherto.architectures.outside.found import Reading
 from hitherto.architectures.outside.names import read_named
 from hitherto.architectures.outside.onnx import read_onnx
 
-ORACLE = json.loads((Path(__file__).parents[2] / "oracles" / "formats_oracles.json").read_text())[
-    "silero_vad_6_2_3"
-]
+ORACLE = json.loads((Path(__file__).parents[2] / "oracles" / "formats_oracles.json").read_text())["silero_vad_6_2_3"]
 ONNX_FILES = [name for name in ORACLE["files"] if name.endswith(".onnx")]
 
 
@@ -70,9 +68,7 @@ def test_the_two_branches_of_one_rate_are_aliases(branch, group, file):
 def test_a_file_without_lstm_nodes_says_how_it_was_read(file):
     models = read_onnx(file("silero_vad_op18_ifless.onnx"), Reading())
     assert {found.name for found in models} == {"model.decoder.rnn", "model_8k.decoder.rnn"}
-    assert all(
-        "read by name: the graph has no RNN, GRU or LSTM node" in found.assumptions for found in models
-    )
+    assert all("read by name: the graph has no RNN, GRU or LSTM node" in found.assumptions for found in models)
 
 
 def test_safetensors(file):

@@ -21,9 +21,7 @@ MAX_TENSORS = 100_000
 MAX_RANK = 8
 MAX_RATIO = 1000
 
-HOW_TO_SAVE = (
-    "save the weights with `safetensors.torch.save_file(model.state_dict(), path)` and read that file"
-)
+HOW_TO_SAVE = "save the weights with `safetensors.torch.save_file(model.state_dict(), path)` and read that file"
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,13 +213,9 @@ def read_safetensors(path: Path | str, max_bytes: int = MAX_BYTES) -> Arrays:
     size = path.stat().st_size - start
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise ValueError(
-            f"{path.name}: __metadata__ in the header is not a table of strings; save the file again"
-        )
+        raise ValueError(f"{path.name}: __metadata__ in the header is not a table of strings; save the file again")
     if len(header) > MAX_TENSORS:
-        raise ValueError(
-            f"{path.name}: {len(header)} tensors, more than {MAX_TENSORS}; save the recurrent part alone"
-        )
+        raise ValueError(f"{path.name}: {len(header)} tensors, more than {MAX_TENSORS}; save the recurrent part alone")
     entries = {name: _entry(path, name, entry) for name, entry in header.items()}
     _check_tiling(path, entries, size)
     _check_total(path, size, max_bytes)
@@ -230,11 +224,7 @@ def read_safetensors(path: Path | str, max_bytes: int = MAX_BYTES) -> Arrays:
         entry = entries[name]
         with path.open("rb") as file:
             file.seek(start + entry.begin)
-            return (
-                np.fromfile(file, np.uint8, entry.end - entry.begin)
-                .view(_FLOATS[entry.dtype])
-                .reshape(entry.shape)
-            )
+            return np.fromfile(file, np.uint8, entry.end - entry.begin).view(_FLOATS[entry.dtype]).reshape(entry.shape)
 
     dtypes = {name: _FLOATS[e.dtype].name if e.dtype in _FLOATS else e.dtype for name, e in entries.items()}
     return Arrays(path.name, {name: e.shape for name, e in entries.items()}, dtypes, fetch, metadata)
@@ -245,13 +235,9 @@ def _header(path: Path) -> tuple[int, dict[str, Any]]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8:
-            raise ValueError(
-                f"{path.name}: {size} bytes, shorter than the 8 bytes that begin a safetensors file"
-            )
+            raise ValueError(f"{path.name}: {size} bytes, shorter than the 8 bytes that begin a safetensors file")
         if length > MAX_HEADER:
-            raise ValueError(
-                f"{path.name}: header length {length} is above the limit of 100 MB; save the file again"
-            )
+            raise ValueError(f"{path.name}: header length {length} is above the limit of 100 MB; save the file again")
         if length > size - 8:
             raise ValueError(
                 f"{path.name}: header length {length} is larger than the file ({size} bytes); it is cut "
@@ -261,9 +247,7 @@ def _header(path: Path) -> tuple[int, dict[str, Any]]:
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_without_duplicates)
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path.name}: the header is not UTF-8 ({error.reason}); get the file again"
-        ) from error
+        raise ValueError(f"{path.name}: the header is not UTF-8 ({error.reason}); get the file again") from error
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path.name}: the header is not JSON ({error}); get the file again") from error
     except ValueError as error:
@@ -301,9 +285,7 @@ def _entry(path: Path, name: str, entry: Any) -> _Entry:
         raise ValueError(f"{where} has data_offsets {offsets!r:.80}; expected two whole numbers")
     begin, end = offsets
     if not 0 <= begin <= end:
-        raise ValueError(
-            f"{where}: its offset begins after its end or below 0 ({begin}, {end}); save the file again"
-        )
+        raise ValueError(f"{where}: its offset begins after its end or below 0 ({begin}, {end}); save the file again")
     return _Entry(dtype, tuple(shape), begin, end)
 
 
@@ -312,14 +294,10 @@ def _check_tiling(path: Path, entries: Mapping[str, _Entry], size: int) -> None:
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != at:
             how = "tensors overlap" if entry.begin < at else "there is a hole between tensors"
-            raise ValueError(
-                f"{path.name}: {how}: {name} begins at {entry.begin}, expected {at}; save the file again"
-            )
+            raise ValueError(f"{path.name}: {how}: {name} begins at {entry.begin}, expected {at}; save the file again")
         bits = math.prod(entry.shape) * _BITS[entry.dtype]
         if bits >= 2**63:
-            raise ValueError(
-                f"{path.name}: the shape product of {name} {entry.shape} overflows 64 bits; refused"
-            )
+            raise ValueError(f"{path.name}: the shape product of {name} {entry.shape} overflows 64 bits; refused")
         if bits != 8 * (entry.end - entry.begin):
             raise ValueError(
                 f"{path.name}: shape and byte range of {name} disagree: {entry.dtype} {entry.shape} takes "
@@ -327,11 +305,7 @@ def _check_tiling(path: Path, entries: Mapping[str, _Entry], size: int) -> None:
             )
         at = entry.end
     if at != size:
-        what = (
-            "the data are shorter than the last offset"
-            if at > size
-            else "there are bytes after the last tensor"
-        )
+        what = "the data are shorter than the last offset" if at > size else "there are bytes after the last tensor"
         raise ValueError(f"{path.name}: {what}: {size} bytes of data, expected {at}; get the file again")
 
 
@@ -365,13 +339,9 @@ def _zip_members(path: Path) -> list[zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             members = [m for m in archive.infolist() if not m.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise ValueError(
-            f"{path.name}: the zip archive cannot be opened ({error}); get the file again"
-        ) from error
+        raise ValueError(f"{path.name}: the zip archive cannot be opened ({error}); get the file again") from error
     if len(members) > MAX_TENSORS:
-        raise ValueError(
-            f"{path.name}: {len(members)} members, more than {MAX_TENSORS}; save the recurrent part alone"
-        )
+        raise ValueError(f"{path.name}: {len(members)} members, more than {MAX_TENSORS}; save the recurrent part alone")
     names = [m.filename for m in members]
     for member in members:
         _check_member(path, member)
@@ -461,11 +431,7 @@ def read_torch(path: Path | str, max_bytes: int = MAX_BYTES) -> Arrays:
 
 def from_state_dict(source: str, tensors: Mapping[str, Any]) -> Arrays:
     """The dense tensors of a PyTorch state dict, converted when they are read."""
-    names = [
-        n
-        for n, t in tensors.items()
-        if type(t).__module__.partition(".")[0] == "torch" and hasattr(t, "numpy")
-    ]
+    names = [n for n, t in tensors.items() if type(t).__module__.partition(".")[0] == "torch" and hasattr(t, "numpy")]
     shapes = {n: tuple(tensors[n].shape) for n in names}
     dtypes = {n: str(tensors[n].dtype).removeprefix("torch.") for n in names}
 

@@ -43,9 +43,7 @@ class Layout(NamedTuple):
         return len(self.order) * self.width
 
 
-def cell_plan(
-    name: str, fields: Fields, shapes: Shapes, reading: Reading, writer: Writer = "PyTorch"
-) -> Plan:
+def cell_plan(name: str, fields: Fields, shapes: Shapes, reading: Reading, writer: Writer = "PyTorch") -> Plan:
     """The plan of one direction of one layer.
 
     Args:
@@ -59,9 +57,7 @@ def cell_plan(
     _check_vectors(name, fields, shapes, layout)
     architecture, assumed = _architecture(fields, shapes, layout, reading, writer)
     said = (*_orientation_said(fields, shapes, writer), *_order_said(layout, reading, writer), *assumed)
-    return Plan(
-        name, architecture, tuple(fields.values()), partial(_weights, fields=fields, layout=layout), said
-    )
+    return Plan(name, architecture, tuple(fields.values()), partial(_weights, fields=fields, layout=layout), said)
 
 
 # Sizes, orientation, kind
@@ -83,9 +79,7 @@ def _layout(name: str, fields: Fields, shapes: Shapes, reading: Reading, writer:
         )
     width, projection = _width(fields, shapes, turned, visible)
     kind = _kind(fields["weight_hh"], rows, width, projection)
-    return Layout(
-        kind, input_size, width, projection, turned, _order(fields, hh, kind, turned, reading, writer)
-    )
+    return Layout(kind, input_size, width, projection, turned, _order(fields, hh, kind, turned, reading, writer))
 
 
 def _check_rank(name: str, shape: tuple[int, ...]) -> None:
@@ -94,9 +88,7 @@ def _check_rank(name: str, shape: tuple[int, ...]) -> None:
     reason = {1: "a layer with one recurrent weight a unit (IndRNN, SRU, QRNN)", 2: "empty"}.get(
         len(shape), "a convolutional recurrence (ConvLSTM)"
     )
-    raise ValueError(
-        f"{name} has the shape {shape}: {reason} is not supported; only RNN, GRU and LSTM layers are read"
-    )
+    raise ValueError(f"{name} has the shape {shape}: {reason} is not supported; only RNN, GRU and LSTM layers are read")
 
 
 def _is_turned(ih: tuple[int, ...], hh: tuple[int, ...], writer: Writer) -> bool:
@@ -130,9 +122,7 @@ def _kind(name: str, rows: int, width: int, projection: int | None) -> str:
         hint = " (a minimal gated unit has 2, and is not supported)" if gates == 2 else ""
         raise ValueError(f"{name}: {gates} gate blocks of {width} rows: not an RNN, GRU or LSTM{hint}")
     if projection is not None and gates != 4:
-        raise ValueError(
-            f"{name}: {gates} gate blocks and a projection; only an LSTM has both: check weight_hr"
-        )
+        raise ValueError(f"{name}: {gates} gate blocks and a projection; only an LSTM has both: check weight_hr")
     return KINDS[gates]
 
 
@@ -154,9 +144,7 @@ def _asked(gates: str, kind: str) -> str | None:
     return letters if sorted(letters) == sorted(ORDERS[kind]) else None
 
 
-def _order(
-    fields: Fields, hh: tuple[int, ...], kind: str, turned: bool, reading: Reading, writer: Writer
-) -> str:
+def _order(fields: Fields, hh: tuple[int, ...], kind: str, turned: bool, reading: Reading, writer: Writer) -> str:
     asked = _asked(reading.gates, kind) if reading.gates else None
     if turned and writer == "PyTorch" and kind != "RNN" and not asked:
         raise ValueError(
@@ -197,9 +185,7 @@ def _check_vectors(name: str, fields: Fields, shapes: Shapes, layout: Layout) ->
             )
     peepholes = [role for role in _PEEPHOLES if role in fields]
     if peepholes and (layout.kind != "LSTM" or len(peepholes) < 3):
-        raise ValueError(
-            f"{called(name)}: peepholes {', '.join(peepholes)} on a {layout.kind}; an LSTM has all three"
-        )
+        raise ValueError(f"{called(name)}: peepholes {', '.join(peepholes)} on a {layout.kind}; an LSTM has all three")
     if "bias_n" in fields and layout.kind != "GRU":
         raise ValueError(f"{fields['bias_n']} stands beside a {layout.kind}; only a GRU has a bias_n")
 

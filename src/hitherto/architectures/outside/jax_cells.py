@@ -30,12 +30,8 @@ def jax_plans(shapes: Shapes, reading: Reading) -> list[Plan]:
         ValueError: if the names are those of a cell and the shapes are not, or for a minimal gated unit.
     """
     plans = [_flax(prefix, parts, shapes, reading) for prefix, parts in _by_prefix(_FLAX, shapes).items()]
-    plans += [
-        _haiku_linear(prefix, parts, shapes) for prefix, parts in _by_prefix(_HAIKU_LINEAR, shapes).items()
-    ]
-    plans += [
-        _haiku_gru(prefix, parts[""], shapes) for prefix, parts in _by_prefix(_HAIKU_GRU, shapes).items()
-    ]
+    plans += [_haiku_linear(prefix, parts, shapes) for prefix, parts in _by_prefix(_HAIKU_LINEAR, shapes).items()]
+    plans += [_haiku_gru(prefix, parts[""], shapes) for prefix, parts in _by_prefix(_HAIKU_GRU, shapes).items()]
     return [plan for plan in plans if plan]
 
 
@@ -43,9 +39,7 @@ def _by_prefix(pattern: re.Pattern[str], shapes: Shapes) -> dict[str, dict[str, 
     found: dict[str, dict[str, dict[str, str]]] = {}
     for name in shapes:
         if match := pattern.fullmatch(name):
-            found.setdefault(match["prefix"], {}).setdefault(match["gate"].strip("_"), {})[match["part"]] = (
-                name
-            )
+            found.setdefault(match["prefix"], {}).setdefault(match["gate"].strip("_"), {})[match["part"]] = name
     return found
 
 
@@ -81,24 +75,19 @@ def _flax(prefix: str, parts: Parts, shapes: Shapes, reading: Reading) -> Plan |
     name = called(prefix.rstrip("./"))
     gates = {gate for gate, tensors in parts.items() if "kernel" in tensors}
     if gates == {"if", "in", "hf", "hn"}:
-        raise ValueError(
-            f"{name} is a minimal gated unit (Flax MGUCell), which is not supported; see RNN, GRU, LSTM"
-        )
+        raise ValueError(f"{name} is a minimal gated unit (Flax MGUCell), which is not supported; see RNN, GRU, LSTM")
     sides = _sides(gates)
     if sides is None:
         return None
     below, past = (
-        _Dense(tuple(parts[g]["kernel"] for g in side), tuple(parts[g].get("bias") for g in side))
-        for side in sides
+        _Dense(tuple(parts[g]["kernel"] for g in side), tuple(parts[g].get("bias") for g in side)) for side in sides
     )
     sizes = _sizes(below.shape(shapes), past.shape(shapes))
     if sizes is None:
         if sides == (["i"], ["h"]):  # names too plain to mean a recurrent cell by themselves
             return None
         shown = ", ".join(f"{t} {shapes[t]}" for t in (*below.tensors, *past.tensors))
-        raise ValueError(
-            f"{name} has the names of a Flax cell but not its shapes ({shown}); 1, 3 or 4 gate blocks fit"
-        )
+        raise ValueError(f"{name} has the names of a Flax cell but not its shapes ({shown}); 1, 3 or 4 gate blocks fit")
     bias = any((*below.biases, *past.biases))
     architecture, said = _flax_architecture(*sizes, bias, reading)
     weights = partial(_flax_weights, below=below, past=past, bias=bias)
@@ -202,9 +191,7 @@ def _haiku_gru_weights(read: Read, tensors: Mapping[str, str], width: int, bias:
     rows = blocks("zrn", "rzn", width)
     # Haiku's z weighs the new value and ours the old one: sigmoid(-a) = 1 - sigmoid(a).
     signs = np.repeat([1, -1, 1], width)
-    weights = {
-        ours: read(tensors[theirs]).T[rows] for ours, theirs in (("weight_ih", "w_i"), ("weight_hh", "w_h"))
-    }
+    weights = {ours: read(tensors[theirs]).T[rows] for ours, theirs in (("weight_ih", "w_i"), ("weight_hh", "w_h"))}
     if bias:
         weights |= {"bias_ih": read(tensors["b"])[rows]}
         weights |= {"bias_hh": np.zeros_like(weights["bias_ih"])}

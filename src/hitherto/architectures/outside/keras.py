@@ -30,9 +30,7 @@ def read_keras(path: Path | str, reading: Reading = Reading()) -> list[Found]:  
     except ModuleNotFoundError as error:
         if error.name != "h5py":
             raise
-        raise ImportError(
-            'reading Keras files needs the h5py package: pip install "hitherto[keras]"'
-        ) from error
+        raise ImportError('reading Keras files needs the h5py package: pip install "hitherto[keras]"') from error
     check_gates(reading)
     path = Path(path)
     contents = keras_containers.keras_contents(path, reading.max_bytes)
@@ -43,9 +41,7 @@ def read_keras(path: Path | str, reading: Reading = Reading()) -> list[Found]:  
         else:
             found = keras_wiring.chains(keras_wiring.configured(contents), context)
     except RecursionError as error:
-        raise ValueError(
-            f"{path.name}: its config is nested too deeply; no Keras model is: refused"
-        ) from error
+        raise ValueError(f"{path.name}: its config is nested too deeply; no Keras model is: refused") from error
     if not found:
         raise ValueError(
             f"{path.name} holds no recurrent layer that can be read; LSTM, GRU, SimpleRNN and RNN of them are"

@@ -81,9 +81,7 @@ def keras_contents(path: Path, max_bytes: int) -> Contents:
     if kind == "keras":
         return _archive(path, max_bytes)
     if kind != "hdf5":
-        raise ValueError(
-            f"{path.name} was to be read as a Keras file, but it looks like {kind}; read it as that"
-        )
+        raise ValueError(f"{path.name} was to be read as a Keras file, but it looks like {kind}; read it as that")
     return _hdf5(path.name, path, path.stat().st_size, max_bytes)
 
 
@@ -115,9 +113,7 @@ def _member(source: str, archive: zipfile.ZipFile, name: str, limit: int) -> byt
     with archive.open(name) as file:
         data = file.read(declared + 1)
     if len(data) != declared:
-        raise ValueError(
-            f"{source}: {name} holds {len(data)} bytes, {declared} are declared; get the file again"
-        )
+        raise ValueError(f"{source}: {name} holds {len(data)} bytes, {declared} are declared; get the file again")
     return data
 
 
@@ -127,9 +123,7 @@ def _json(source: str, text: str | bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{source}: the config is not JSON ({error}); save the model again") from error
     if not isinstance(value, dict):
-        raise ValueError(
-            f"{source}: the config is {type(value).__name__}, not a JSON object; save the model again"
-        )
+        raise ValueError(f"{source}: the config is {type(value).__name__}, not a JSON object; save the model again")
     return value
 
 
@@ -138,9 +132,7 @@ def _damage_told(source: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{source} cannot be read ({error}); it is cut short or damaged: get it again"
-        ) from error
+        raise ValueError(f"{source} cannot be read ({error}); it is cut short or damaged: get it again") from error
 
 
 # HDF5
@@ -152,9 +144,7 @@ def _hdf5(source: str, file: Path | io.BytesIO, size: int, max_bytes: int) -> Co
         group = root["model_weights"] if isinstance(root.get("model_weights"), h5py.Group) else root
         layers = _list(source, group, "layer_names")
         cells = _legacy_cells(source, group, layers) if layers else _numbered_cells(source, datasets)
-        arrays = _read(
-            source, datasets, [name for cell in cells for name in cell.fields.values()], size, max_bytes
-        )
+        arrays = _read(source, datasets, [name for cell in cells for name in cell.fields.values()], size, max_bytes)
         config = _text(source, root, "model_config")
         version = _text(source, group, "keras_version") or _text(source, root, "keras_version")
     config = _json(source, config) if config is not None else None
@@ -167,9 +157,7 @@ def _inventory(source: str, root: h5py.File) -> tuple[dict[str, h5py.Dataset], d
     labels: dict[str, str] = {}
     for number, (path, item) in enumerate(_walk(source, root)):
         if number > MAX_TENSORS:
-            raise ValueError(
-                f"{source}: more than {MAX_TENSORS} groups and arrays; save the recurrent part alone"
-            )
+            raise ValueError(f"{source}: more than {MAX_TENSORS} groups and arrays; save the recurrent part alone")
         if isinstance(item, h5py.Dataset):
             datasets[path] = item
         elif path.endswith("/vars"):
@@ -213,8 +201,7 @@ def _numbered_cells(source: str, datasets: Mapping[str, h5py.Dataset]) -> tuple[
             kinds[match["cell"]] = match["kind"] or ""
     _check_cells(source, fields, datasets)
     return tuple(
-        StoredCell(tuple(cell.split("/")), fields[cell], kinds[cell])
-        for cell in sorted(fields, key=by_number)
+        StoredCell(tuple(cell.split("/")), fields[cell], kinds[cell]) for cell in sorted(fields, key=by_number)
     )
 
 
@@ -234,23 +221,17 @@ def _legacy_cells(source: str, group: h5py.Group, layers: Sequence[str]) -> tupl
 def _legacy_weights(source: str, group: h5py.Group, layers: Sequence[str]) -> Iterator[tuple[str, str]]:
     for layer in layers:
         if layer not in group:
-            raise ValueError(
-                f"{source}: layer_names lists {layer}, and there is no such group; save the model again"
-            )
+            raise ValueError(f"{source}: layer_names lists {layer}, and there is no such group; save the model again")
         for weight in _list(source, group[layer], "weight_names"):
             if _KERAS_1.fullmatch(weight):
-                raise ValueError(
-                    f"{source}: {layer} holds {weight}, as Keras 1 wrote it; re-save with Keras 2"
-                )
+                raise ValueError(f"{source}: {layer} holds {weight}, as Keras 1 wrote it; re-save with Keras 2")
             yield layer, weight
 
 
 def _check_cells(source: str, cells: Mapping[str, Mapping[str, str]], names: Iterable[str]) -> None:
     """Refuse cells that lack a matrix, or that have further arrays, such as those of a normalisation."""
     if len(cells) > MAX_CELLS:
-        raise ValueError(
-            f"{source}: {len(cells)} recurrent cells, more than {MAX_CELLS}; save fewer in a file"
-        )
+        raise ValueError(f"{source}: {len(cells)} recurrent cells, more than {MAX_CELLS}; save fewer in a file")
     for cell, roles in cells.items():
         further = [name for role, name in roles.items() if role not in _ROLES.values()]
         missing = [role for role in ("kernel", "recurrent_kernel") if role not in roles]
@@ -278,14 +259,10 @@ def by_number(name: str) -> list[Any]:
 # Arrays
 
 
-def _read(
-    source: str, datasets: Mapping[str, h5py.Dataset], names: Sequence[str], size: int, max_bytes: int
-) -> Arrays:
+def _read(source: str, datasets: Mapping[str, h5py.Dataset], names: Sequence[str], size: int, max_bytes: int) -> Arrays:
     missing = [name for name in names if name not in datasets]
     if missing:
-        raise ValueError(
-            f"{source}: {missing[0]} is listed in weight_names, and not stored; save the model again"
-        )
+        raise ValueError(f"{source}: {missing[0]} is listed in weight_names, and not stored; save the model again")
     total = sum(_checked_bytes(source, name, datasets[name], size) for name in names)
     if total > max_bytes:
         raise ValueError(
@@ -297,9 +274,7 @@ def _read(
 
 def _values(dataset: h5py.Dataset) -> np.ndarray:
     values = dataset[()]
-    halves = (
-        values.dtype.kind == "V" and values.dtype.itemsize == 2 and dataset.attrs.get("dtype") == "bfloat16"
-    )
+    halves = values.dtype.kind == "V" and values.dtype.itemsize == 2 and dataset.attrs.get("dtype") == "bfloat16"
     return values.view(jnp.bfloat16) if halves else values
 
 
@@ -307,9 +282,7 @@ def _checked_bytes(source: str, name: str, dataset: h5py.Dataset, size: int) -> 
     """Bytes that the array takes, once it is sure that the file itself holds it in a form we read."""
     where, shape = f"{source}: {name}", dataset.shape
     if dataset.is_virtual or dataset.external:
-        raise ValueError(
-            f"{where} takes its values from other files; they are never opened: save the model again"
-        )
+        raise ValueError(f"{where} takes its values from other files; they are never opened: save the model again")
     if shape is None or len(shape) > MAX_RANK:
         raise ValueError(f"{where} has the shape {shape}; expected at most {MAX_RANK} sizes")
     settings = dataset.id.get_create_plist()
@@ -356,9 +329,7 @@ def _text(source: str, group: h5py.Group, name: str) -> str | None:
 def _list(source: str, group: h5py.Group, name: str) -> list[str]:
     """A list of texts in one attribute, or in several that are numbered from 0; empty if there is none."""
     parts = (
-        [name]
-        if name in group.attrs
-        else list(takewhile(group.attrs.__contains__, (f"{name}{k}" for k in count())))
+        [name] if name in group.attrs else list(takewhile(group.attrs.__contains__, (f"{name}{k}" for k in count())))
     )
     return [_decoded(value) for part in parts for value in np.ravel(_attribute(source, group, part))]
 

@@ -62,8 +62,7 @@ def layer_config(value: Any) -> LayerConfig:
         if isinstance(class_name, str) and isinstance(config, list):  # a Sequential model before Keras 2.2.3
             return LayerConfig(class_name, {"layers": config}, custom)
     raise ValueError(
-        f"the config has {value!r:.80} where a layer with class_name and config was expected; save the model "
-        "again"
+        f"the config has {value!r:.80} where a layer with class_name and config was expected; save the model again"
     )
 
 
@@ -126,12 +125,8 @@ def _bidirectional(name: str, layer: LayerConfig, cells: _Pair, context: Context
         back = inner(layer, "backward_layer", "layer") if "layer" in layer.config else LayerConfig()
         merge, lines = _merge(name, layer)
     if ahead.config.get("go_backwards"):
-        raise ValueError(
-            f"{name}: the forward layer of this Bidirectional goes backwards; that is not supported"
-        )
-    found = [
-        joined(name, _one_direction(name, c, s, context)) for c, s in zip((ahead, back), cells, strict=True)
-    ]
+        raise ValueError(f"{name}: the forward layer of this Bidirectional goes backwards; that is not supported")
+    found = [joined(name, _one_direction(name, c, s, context)) for c, s in zip((ahead, back), cells, strict=True)]
     architecture = Bidirectional(*(one.model.architecture for one in found), merge=merge)  # type: ignore[arg-type]
     weights = tuple(one.model.weights for one in found)
     assumptions = once((*(line for one in found for line in one.assumptions), *lines))
@@ -150,9 +145,7 @@ def _merge(name: str, layer: LayerConfig) -> tuple[str, tuple[str, ...]]:
 # The cells of one direction
 
 
-def _one_direction(
-    name: str, layer: LayerConfig, cells: Sequence[StoredCell], context: Context
-) -> list[Found]:
+def _one_direction(name: str, layer: LayerConfig, cells: Sequence[StoredCell], context: Context) -> list[Found]:
     configs = _cell_configs(layer, len(cells))
     pairs = _matched(name, configs, cells)
     names = [name] if len(pairs) == 1 else [f"{name}/{number}" for number in range(len(pairs))]
@@ -165,11 +158,7 @@ def _cell_configs(layer: LayerConfig, stored: int) -> list[LayerConfig]:
     if layer.class_name != "RNN":
         return [layer]
     cell = inner(layer, "cell")
-    return (
-        [layer_config(c) for c in cell.config.get("cells", ())]
-        if cell.class_name == "StackedRNNCells"
-        else [cell]
-    )
+    return [layer_config(c) for c in cell.config.get("cells", ())] if cell.class_name == "StackedRNNCells" else [cell]
 
 
 def _matched(
@@ -177,9 +166,7 @@ def _matched(
 ) -> list[tuple[LayerConfig, StoredCell]]:
     """Each config with its cell: in order, or in order of its class where the file names cells by class."""
     if len(configs) != len(cells) or not cells:
-        raise ValueError(
-            f"{name}: the config has {len(configs)} cells, the file {len(cells)}; save the model again"
-        )
+        raise ValueError(f"{name}: the config has {len(configs)} cells, the file {len(cells)}; save the model again")
     kinds = sorted({cell.kind for cell in cells})
     if configs[0].class_name == _STORED and len(kinds) > 1:
         raise ValueError(
@@ -219,9 +206,7 @@ class _Cell(NamedTuple):
     @property
     def cudnn(self) -> bool:
         """Whether the bias is flat and of twice the length: an input bias, then a recurrent bias."""
-        return "bias" in self.arrays and self.arrays["bias"].shape == (
-            2 * self.arrays["recurrent_kernel"].shape[1],
-        )
+        return "bias" in self.arrays and self.arrays["bias"].shape == (2 * self.arrays["recurrent_kernel"].shape[1],)
 
 
 def _read_cell(name: str, config: LayerConfig, stored: StoredCell, context: Context) -> Found:
@@ -243,12 +228,7 @@ def _read_cell(name: str, config: LayerConfig, stored: StoredCell, context: Cont
 
 def _check_arrays(cell: _Cell) -> None:
     kernel, recurrent = cell.arrays["kernel"].shape, cell.arrays["recurrent_kernel"].shape
-    if (
-        len(kernel) != 2
-        or len(recurrent) != 2
-        or kernel[1] != recurrent[1]
-        or not 0 < recurrent[0] <= recurrent[1]
-    ):
+    if len(kernel) != 2 or len(recurrent) != 2 or kernel[1] != recurrent[1] or not 0 < recurrent[0] <= recurrent[1]:
         raise ValueError(
             f"{cell.name}: kernel {kernel} and recurrent_kernel {recurrent} are not (input, gates * units) "
             "and (units, gates * units); a convolutional or own recurrent layer is not supported"
@@ -262,8 +242,7 @@ def _check_arrays(cell: _Cell) -> None:
     }
     if expected != found:
         raise ValueError(
-            f"{cell.name}: the config says {_told(expected)}, the arrays say {_told(found)}; save the model "
-            "again"
+            f"{cell.name}: the config says {_told(expected)}, the arrays say {_told(found)}; save the model again"
         )
 
 
@@ -318,9 +297,7 @@ def _settings(cell: _Cell, kind: str) -> tuple[dict[str, Any], Said]:
     settings: dict[str, Any] = {"activation": candidate}
     if kind == "RNN":
         return settings, lines
-    settings["gate_activation"], said = _activation(
-        cell, "recurrent_activation", reading.recurrent_activation
-    )
+    settings["gate_activation"], said = _activation(cell, "recurrent_activation", reading.recurrent_activation)
     lines += said
     if kind == "LSTM":
         settings["cell_activation"] = candidate
@@ -349,9 +326,7 @@ def _named(cell: _Cell, stated: Any) -> tuple[str, Said]:
     if stated is None:
         return "linear", ()
     if not isinstance(stated, str):
-        told = (
-            stated.get("registered_name") or stated.get("class_name") if isinstance(stated, dict) else stated
-        )
+        told = stated.get("registered_name") or stated.get("class_name") if isinstance(stated, dict) else stated
         raise ValueError(
             f"{cell.name}: its activation is the object {told!r:.60}, and only Keras's own activations are "
             "read; train with one of them, by name"
@@ -367,9 +342,7 @@ def _named(cell: _Cell, stated: Any) -> tuple[str, Said]:
 
 def _hard_sigmoid(version: str | None) -> tuple[str, Said]:
     if version is None:
-        return "hard_sigmoid(0.2,0.5)", (
-            "hard_sigmoid assumed to be that of Keras 2: the file has no version",
-        )
+        return "hard_sigmoid(0.2,0.5)", ("hard_sigmoid assumed to be that of Keras 2: the file has no version",)
     return f"hard_sigmoid({1 / 6 if _release(version) >= (3,) else 0.2},0.5)", ()
 
 
@@ -383,12 +356,8 @@ def _default_gate(version: str | None) -> tuple[str, Said]:
     if _release(version) >= (2, 3):
         return "sigmoid", (f"recurrent activation assumed sigmoid, the default of Keras {version}",)
     if version.endswith("-tf"):
-        return "sigmoid", (
-            f"recurrent activation assumed sigmoid: with Keras {version} it may be hard_sigmoid",
-        )
-    return "hard_sigmoid(0.2,0.5)", (
-        f"recurrent activation assumed hard_sigmoid, the default of Keras {version}",
-    )
+        return "sigmoid", (f"recurrent activation assumed sigmoid: with Keras {version} it may be hard_sigmoid",)
+    return "hard_sigmoid(0.2,0.5)", (f"recurrent activation assumed hard_sigmoid, the default of Keras {version}",)
 
 
 def _reset(cell: _Cell) -> tuple[str, Said]:

@@ -98,9 +98,7 @@ def configured(contents: Contents) -> list[Use]:
 
 def _unread(cell: StoredCell, model: LayerConfig) -> str:
     names = {re.sub(r"_\d+$", "", part) for part in cell.path} | set(cell.path)
-    owners = [
-        one for one in _below(model) if not one.recurrent and {one.name, snake_case(one.class_name)} & names
-    ]
+    owners = [one for one in _below(model) if not one.recurrent and {one.name, snake_case(one.class_name)} & names]
     owner = f"{owners[-1].name}, a {owners[-1].class_name}," if owners else "no layer that the config lists"
     return (
         f"the recurrent weights {cell.fields['recurrent_kernel']} are held by {owner} and only LSTM, GRU, "
@@ -171,9 +169,7 @@ def _reads(node: Any) -> Iterator[tuple[str, int, int]]:
         yield from _reads(part)
 
 
-def _walk(
-    model: LayerConfig, weights: "_Weights", signal: str | None, path: str = ""
-) -> tuple[list[Use], str | None]:
+def _walk(model: LayerConfig, weights: "_Weights", signal: str | None, path: str = "") -> tuple[list[Use], str | None]:
     """The uses in a model that reads `signal`, and what leaves the model.
 
     A signal is the name of the recurrent layer whose outputs arrive as they are, or None for anything else.
@@ -181,9 +177,7 @@ def _walk(
     entries, sequential = _entries(model), model.class_name == "Sequential"
     inputs = [entry for entry in entries if entry.layer.class_name == "InputLayer"]
     uses, last = [], signal
-    leaving: dict[str, str | None] = {
-        entry.layer.name: signal if len(inputs) == 1 else None for entry in inputs
-    }
+    leaving: dict[str, str | None] = {entry.layer.name: signal if len(inputs) == 1 else None for entry in inputs}
     ranks: Counter[str] = Counter()
     for entry in entries:
         layer = entry.layer
@@ -249,9 +243,7 @@ class _Weights:
 
     def _groups(self, layer: LayerConfig) -> set[str]:
         pattern = rf"{re.escape(snake_case(layer.class_name))}(_\d+)?"
-        return {
-            c.path[1] for c in self.cells if c.path[0] in _CONTAINERS and re.fullmatch(pattern, c.path[1])
-        }
+        return {c.path[1] for c in self.cells if c.path[0] in _CONTAINERS and re.fullmatch(pattern, c.path[1])}
 
 
 # With weights alone
@@ -321,9 +313,7 @@ def _numbered_runs(places: list[Place], layers: Mapping[Place, Layer]) -> list[l
     if len(orders) == 1:
         return [[layers[place] for place in orders[0]]]
     line = "the order of the layers cannot be seen in this file"
-    return [
-        [[replace(one, assumptions=(*one.assumptions, line)) for one in layers[place]]] for place in places
-    ]
+    return [[[replace(one, assumptions=(*one.assumptions, line)) for one in layers[place]]] for place in places]
 
 
 def _fit(order: Sequence[Place], layers: Mapping[Place, Layer]) -> bool:

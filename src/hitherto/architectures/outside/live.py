@@ -54,9 +54,7 @@ def _opened(obj: Any) -> tuple[Arrays, dict[str, str | None]]:
         return from_state_dict(kind, obj.state_dict()), _torch_layers(obj)
     if nnx and isinstance(obj, nnx.Module):
         obj = nnx.to_pure_dict(nnx.state(obj, nnx.Param))
-    leaves = {
-        name: leaf for name, leaf in _named_leaves(obj) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")
-    }
+    leaves = {name: leaf for name, leaf in _named_leaves(obj) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")}
     if not leaves:
         raise ValueError(
             f"a {kind} object holds no arrays that can be read; give a torch, Equinox or Flax nnx module, "
@@ -79,9 +77,7 @@ def _torch_layers(module: Any) -> dict[str, str | None]:
 
 def _named_leaves(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> list[tuple[str, Any]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_leaf)
-    return [
-        (".".join(jax.tree_util.keystr((key,), simple=True) for key in path), leaf) for path, leaf in leaves
-    ]
+    return [(".".join(jax.tree_util.keystr((key,), simple=True) for key in path), leaf) for path, leaf in leaves]
 
 
 def adapt(step: Callable[[State, Array], tuple[State, Array]], start: State, input_size: int) -> Model:
@@ -97,9 +93,7 @@ def adapt(step: Callable[[State, Array], tuple[State, Array]], start: State, inp
     start = jax.tree.map(np.asarray, start)
     leaves = jax.tree.leaves(start)
     if not leaves or not any(np.issubdtype(leaf.dtype, np.floating) for leaf in leaves):
-        raise ValueError(
-            "start holds no floating point array, so there is no state to measure; give the first state"
-        )
+        raise ValueError("start holds no floating point array, so there is no state to measure; give the first state")
     dtype = np.result_type(*(leaf.dtype for leaf in leaves))
     with precision(dtype):
         made = jax.eval_shape(step, start, jax.ShapeDtypeStruct((input_size,), dtype))
@@ -112,9 +106,7 @@ def adapt(step: Callable[[State, Array], tuple[State, Array]], start: State, inp
             f"step changes the form of the state from {before} to {after}; keep structure, shapes and types"
         )
     if getattr(y, "ndim", None) != 1:
-        raise ValueError(
-            f"step returns y as {_form(y)}, expected one axis (channels,); return jnp.atleast_1d(y)"
-        )
+        raise ValueError(f"step returns y as {_form(y)}, expected one axis (channels,); return jnp.atleast_1d(y)")
     return Model(StepFunction(step, input_size, y.shape[0]), {"start": start})
 
 

@@ -28,16 +28,12 @@ _FIELD = re.compile(
     re.IGNORECASE,
 )
 _SINGLE_BIAS = re.compile(rf"(?P<prefix>|.*?{_SEPARATOR})(?P<field>bias_n|bias|b){_WHERE}", re.IGNORECASE)
-_KERAS = re.compile(
-    rf"(?P<prefix>|.*?{_SEPARATOR})(?P<field>recurrent_kernel|kernel|bias|w|u|b)(?::0)?", re.IGNORECASE
-)
+_KERAS = re.compile(rf"(?P<prefix>|.*?{_SEPARATOR})(?P<field>recurrent_kernel|kernel|bias|w|u|b)(?::0)?", re.IGNORECASE)
 
 _REPARAMETRISED = re.compile(
     r".*parametrizations\.weight_(ih|hh|hr)\w*\.original\d*|(.*[._/-])?weight_(ih|hh|hr)\w*_(g|v|raw|orig|mask)"
 )
-_COMBINED = re.compile(
-    r"(.*[/.])?(basic_)?(lstm|gru|rnn)_cell(_\d+)?[/.]((gates|candidate)[/.])?(kernel|weights)(:0)?"
-)
+_COMBINED = re.compile(r"(.*[/.])?(basic_)?(lstm|gru|rnn)_cell(_\d+)?[/.]((gates|candidate)[/.])?(kernel|weights)(:0)?")
 _INSIDE_A_CELL = re.compile(r"((layer|batch|group)_?)?norm|ln|bn|attn|attention|peepholes?|gamma|beta")
 
 
@@ -77,9 +73,7 @@ def single_layers(shapes: Shapes, reading: Reading) -> list[Plan]:
     check_gates(reading)
     _refuse_unreadable(shapes)
     groups = _torch_like(shapes) | _keras_like(shapes)
-    plans = [_module(key, parts, shapes, reading) for key, parts in groups.items()] + jax_plans(
-        shapes, reading
-    )
+    plans = [_module(key, parts, shapes, reading) for key, parts in groups.items()] + jax_plans(shapes, reading)
     prefixes = [key.prefix for key in groups] + [_prefix(plan) for plan in plans[len(groups) :]]
     others = _others(plans, shapes)
     for prefix in prefixes:
@@ -127,9 +121,7 @@ def _torch_like(shapes: Shapes) -> Groups:
         if match := _FIELD.fullmatch(name):
             key, part = _place(match)
             _put(groups.setdefault(key, {}).setdefault(part, {}), _role(match["field"]), name)
-    groups = {
-        key: parts for key, parts in groups.items() if any(_weighs(fields) for fields in parts.values())
-    }
+    groups = {key: parts for key, parts in groups.items() if any(_weighs(fields) for fields in parts.values())}
     for name in shapes:
         if match := _SINGLE_BIAS.fullmatch(name):
             key, part = _place(match)
@@ -173,9 +165,7 @@ def _keras_like(shapes: Shapes) -> Groups:
         if pair and (pair[0] == "kernel" or _fits(shapes[names["w"]], shapes[names["u"]])):
             fields = {"weight_ih": names[pair[0]], "weight_hh": names[pair[1]]}
             bias = names.get("bias", names.get("b"))
-            groups[_Key(prefix, "", False, "Keras")] = {
-                _Part(0, False): fields | ({"bias": bias} if bias else {})
-            }
+            groups[_Key(prefix, "", False, "Keras")] = {_Part(0, False): fields | ({"bias": bias} if bias else {})}
     return groups
 
 
@@ -246,9 +236,7 @@ def _module(key: _Key, parts: Mapping[_Part, Fields], shapes: Shapes, reading: R
     return stacked(key.name, layers)
 
 
-def _layer(
-    key: _Key, number: int, both: bool, parts: Mapping[_Part, Fields], shapes: Shapes, reading: Reading
-) -> Plan:
+def _layer(key: _Key, number: int, both: bool, parts: Mapping[_Part, Fields], shapes: Shapes, reading: Reading) -> Plan:
     name = f"{key.name}.l{number}".lstrip(".")
     directions = [
         cell_plan(name, parts[_Part(number, reverse)], shapes, reading, key.writer)
@@ -259,9 +247,7 @@ def _layer(
 
 def _check_alike(name: str, layers: Sequence[Plan]) -> None:
     architectures = [layer.architecture for layer in layers]
-    cells = [
-        c for a in architectures for c in ((a.forward, a.backward) if isinstance(a, Bidirectional) else (a,))
-    ]
+    cells = [c for a in architectures for c in ((a.forward, a.backward) if isinstance(a, Bidirectional) else (a,))]
     kinds = {replace(cell, input_size=1) for cell in cells}  # type: ignore[type-var]
     if len(kinds) > 1:
         raise ValueError(

@@ -42,9 +42,7 @@ def read_onnx(path: Path | str, reading: Reading) -> list[Found]:
     layers = {node: Found(node.name, *node.model()) for node in onnx_nodes.recurrent_nodes(graph)}
     if not layers:
         return _read_by_name(graph.arrays(path.name), graph.operators(), reading)
-    return _distinct(
-        joined(" + ".join(layer.name for layer in run), run) for run in onnx_chains.chains(layers)
-    )
+    return _distinct(joined(" + ".join(layer.name for layer in run), run) for run in onnx_chains.chains(layers))
 
 
 def _distinct(found: Iterable[Found]) -> list[Found]:

@@ -164,9 +164,7 @@ class OnnxGraph:
         for node in scope.nodes:
             self._nodes += 1
             if self._nodes > MOST_NODES:
-                raise ValueError(
-                    f"the graph has more than {MOST_NODES} nodes, calls of functions counted; too many"
-                )
+                raise ValueError(f"the graph has more than {MOST_NODES} nodes, calls of functions counted; too many")
             for inner in self._inside(scope, node):
                 yield from self._scopes(inner)
 
@@ -188,9 +186,7 @@ class OnnxGraph:
     def _plain(self, name: str, attribute: onnx.AttributeProto) -> Any:
         kind = onnx.AttributeProto.AttributeType.Name(attribute.type)
         if _ATTRIBUTES.get(name, kind) != kind:
-            raise ValueError(
-                f"attribute {name} is of type {kind}, not {_ATTRIBUTES[name]}: the file is damaged"
-            )
+            raise ValueError(f"attribute {name} is of type {kind}, not {_ATTRIBUTES[name]}: the file is damaged")
         value = onnx.helper.get_attribute_value(attribute)
         if isinstance(value, onnx.TensorProto):
             return self.array(value)
@@ -247,9 +243,7 @@ class OnnxGraph:
         if key in self._open:
             raise ValueError(f"{display} depends on itself: the file is damaged")
         if len(self._open) >= LONGEST_CHAIN:
-            raise ValueError(
-                f"{display} ends a chain of more than {LONGEST_CHAIN} operators; too long to follow"
-            )
+            raise ValueError(f"{display} ends a chain of more than {LONGEST_CHAIN} operators; too long to follow")
         self._open.append(key)
         try:
             yield
@@ -275,9 +269,7 @@ def _blamed_on(node: str, inputs: Sequence[np.ndarray | None]) -> Iterator[None]
         yield
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         shapes = [None if x is None else x.shape for x in inputs]
-        raise ValueError(
-            f"{node} does not fit inputs of shapes {shapes}: {error}; the file is damaged"
-        ) from error
+        raise ValueError(f"{node} does not fit inputs of shapes {shapes}: {error}; the file is damaged") from error
 
 
 def resolve(scope: Scope, name: str) -> tuple[Scope, str, onnx.TensorProto | onnx.NodeProto]:

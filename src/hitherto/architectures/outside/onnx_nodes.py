@@ -175,20 +175,13 @@ def _start(node: Node, role: str, width: int) -> Float[np.ndarray, "directions b
     return _by_direction(node, role, stored, width)
 
 
-def _by_direction(
-    node: Node, role: str, stored: np.ndarray, width: int
-) -> Float[np.ndarray, "directions batch width"]:
+def _by_direction(node: Node, role: str, stored: np.ndarray, width: int) -> Float[np.ndarray, "directions batch width"]:
     stored = in_memory(node.name, {role: stored}).read(role)
     values = stored.reshape((1,) * (3 - stored.ndim) + stored.shape)
     if values.ndim == 3 and node.batch_first:
         values = values.swapaxes(0, 1)
     sizes = (1, node.directions), (1, width)
-    if (
-        values.ndim != 3
-        or values.size == 0
-        or values.shape[0] not in sizes[0]
-        or values.shape[2] not in sizes[1]
-    ):
+    if values.ndim != 3 or values.size == 0 or values.shape[0] not in sizes[0] or values.shape[2] not in sizes[1]:
         raise ValueError(_inconsistent_start(node, role, f"shape {stored.shape}", width))
     return np.broadcast_to(values, (node.directions, values.shape[1], width))
 
@@ -240,9 +233,7 @@ def _activation(node: str, name: str, given: dict[str, Iterator[float]]) -> str:
     taken = {greek: next(given[greek], default) for greek, default in defaults.items()}
     for greek, value in taken.items():
         if value is None:
-            raise ValueError(
-                f"{node} has the activation {name}, which needs activation_{greek}; export it with one"
-            )
+            raise ValueError(f"{node} has the activation {name}, which needs activation_{greek}; export it with one")
     return f"{ours}({','.join(repr(float(v)) for v in taken.values())})" if taken else ours
 
 

@@ -33,9 +33,7 @@ def tensor_bytes(tensor: onnx.TensorProto) -> int:
         ValueError: if its type is not numeric, a dimension is negative or the rank is above 8.
     """
     if tensor.data_type not in ELEMENT_BYTES:
-        kind = {number: name for name, number in onnx.TensorProto.DataType.items()}.get(
-            tensor.data_type, "unknown"
-        )
+        kind = {number: name for name, number in onnx.TensorProto.DataType.items()}.get(tensor.data_type, "unknown")
         raise ValueError(f"tensor {tensor.name!r} has elements of type {kind}; only plain numbers are read")
     if len(tensor.dims) > _HIGHEST_RANK or min(tensor.dims, default=0) < 0:
         raise ValueError(
@@ -93,9 +91,7 @@ def _inside(folder: Path, location: str, name: str) -> Path:
         root, path = folder.resolve(), (folder / location).resolve()
         there = path.is_file()
     except (OSError, RuntimeError) as error:  # names too long, links in a circle
-        raise ValueError(
-            f"tensor {name!r} is kept in {location[:80]!r}, which is no path ({error})"
-        ) from error
+        raise ValueError(f"tensor {name!r} is kept in {location[:80]!r}, which is no path ({error})") from error
     leaves = relative.is_absolute() or ".." in relative.parts or "\\" in location
     if not location or leaves or not path.is_relative_to(root):
         raise ValueError(
@@ -103,16 +99,12 @@ def _inside(folder: Path, location: str, name: str) -> Path:
             "only files beside the model are read"
         )
     if not there:
-        raise ValueError(
-            f"tensor {name!r} is kept in {location!r}, which is not there; put it beside the model"
-        )
+        raise ValueError(f"tensor {name!r} is kept in {location!r}, which is not there; put it beside the model")
     return path
 
 
 def _integer(entries: dict[str, Any], key: str, default: int, tensor: onnx.TensorProto) -> int:
     text = entries.get(key, str(default))
     if not (text.isascii() and text.isdigit()):
-        raise ValueError(
-            f"tensor {tensor.name!r} has {key} {text!r} in its data file, not a whole number >= 0"
-        )
+        raise ValueError(f"tensor {tensor.name!r} has {key} {text!r} in its data file, not a whole number >= 0")
     return int(text)

@@ -144,10 +144,7 @@ def _chains(run: _Run, members: Sequence[Plan], others: Sequence[str]) -> bool:
     return (
         consecutive
         and not between
-        and all(
-            below.architecture.output_size == above.architecture.input_size
-            for below, above in pairwise(members)
-        )
+        and all(below.architecture.output_size == above.architecture.input_size for below, above in pairwise(members))
     )
 
 

@@ -51,8 +51,7 @@ def save(model: Model, path: Path | str) -> None:
         os.replace(unfinished, path)
     except OSError as error:
         raise ValueError(
-            f"{path} cannot be written ({error.strerror}); give a file in a folder that exists and can be "
-            "written to"
+            f"{path} cannot be written ({error.strerror}); give a file in a folder that exists and can be written to"
         ) from error
     finally:
         if unfinished.parent.is_dir():
@@ -125,9 +124,7 @@ def _named(architecture: Architecture, cells: Any) -> dict[str, Any]:
     """The leaves of a tree of weights by their names in a file."""
     suffixes = jax.tree.leaves(_suffixes(architecture))
     parts = jax.tree.leaves(cells, is_leaf=lambda tree: isinstance(tree, dict))
-    return {
-        f"{role}{suffix}": w for suffix, part in zip(suffixes, parts, strict=True) for role, w in part.items()
-    }
+    return {f"{role}{suffix}": w for suffix, part in zip(suffixes, parts, strict=True) for role, w in part.items()}
 
 
 def _cell_of(name: str) -> str:
