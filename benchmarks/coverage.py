@@ -1,4 +1,4 @@
-"""How often the 95% intervals cover the truth, over many seeds, on systems whose truth is known; writes docs/coverage.md.
+"""How often the 95% intervals cover the truth, over many seeds, where the truth is known; writes docs/coverage.md.
 
 Run by `make coverage` and by `pytest -m slow`. Truths are closed forms or quadratures, never our own measurements.
 """
@@ -303,7 +303,7 @@ def table(found: list[Row], seeds: int) -> str:
     lines = [
         "# Coverage of the intervals",
         "",
-        f"Share of 95% intervals that hold the truth, over {seeds} seeds and all entries of a curve, on systems whose truth "
+        f"Share of 95% intervals that hold the truth, over {seeds} seeds and all entries of a curve, where the truth "
         'is a closed form or a quadrature. *Silent* is the share of entries that answer "cannot tell". Made by '
         f"`make coverage`, {datetime.now(UTC):%Y-%m-%d}.",
         "",

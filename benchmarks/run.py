@@ -39,7 +39,7 @@ def signs(shape: torch.Size, seed: int) -> torch.Tensor:
 
 
 def loop_over_lags(layer: torch.nn.LSTM, x: torch.Tensor, lags: int) -> np.ndarray:
-    """rms |dh[T]/dx[T-k]|, k = 0..lags, as it is usually written: one run, then for every lag a backward pass a probe."""
+    """rms |dh[T]/dx[T-k]|, k = 0..lags, as usually written: one run, a backward pass for every lag and probe."""
     steps = [step.clone().requires_grad_() for step in x.unbind(1)]
     h = layer(torch.stack(steps, 1))[0][:, -1]
     curve = []
@@ -93,7 +93,7 @@ def jacobian_table() -> list[str]:
         "| --- | --- | --- | --- |",
         *(f"| {name} | {ends} | {t:.2f} | {ends * looped / t:.1f} |" for name, ends, t in rows),
         "",
-        f"LSTM({WIDTH}), {SEQUENCES} sequences, lags 0 to {LAGS}, {PROBES} Rademacher probes, float64. Largest difference "
+        f"LSTM({WIDTH}), {SEQUENCES} sequences, lags 0 to {LAGS}, {PROBES} Rademacher probes, float64. Largest gap "
         f"of the curves over lags 0 to 19, from the probes: {gap:.1%}.",
     ]
 

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import hitherto
 
 
@@ -19,12 +21,8 @@ def test_public_names_stay_themselves_after_use():
 
 
 def test_unknown_names_are_refused():
-    try:
-        hitherto.nothing_of_this_name
-    except AttributeError as error:
-        assert "nothing_of_this_name" in str(error)
-    else:
-        raise AssertionError("no AttributeError")
+    with pytest.raises(AttributeError, match="nothing_of_this_name"):
+        getattr(hitherto, "nothing_of_this_name")  # noqa: B009
 
 
 def test_importing_loads_neither_jax_nor_numpy():

@@ -37,7 +37,7 @@ def leave_one_out(samples: Samples) -> Samples:
 
 
 def jackknife_error(without: Samples) -> Any:
-    """Standard error from values computed without each sequence: se^2 = (B-1)/B sum (v_i - mean v)^2, in their shape."""
+    """Standard error from values computed without each sequence, se^2 = (B-1)/B sum (v_i - mean v)^2."""
     count = len(without)
     if count < 2:
         return np.full(without.shape[1:], np.nan)

@@ -41,7 +41,7 @@ def state_use(trajectory: Trajectory, *, part: str = "") -> tuple[Estimate, ...]
     """Dimensions, idle, stuck, switching and dead units, and gate hold times, layer by layer.
 
     Returns:
-        For c (part "cell") and h of each layer: participation ratio (bias removed by products of different sequences only), that
+        For c (part "cell") and h of each layer: participation ratio (products of different sequences only), that
         of the correlation matrix, effective dimension, components for 99%, eigenvalue shares, idle units. For each
         gate: stuck and switching units; dead units of a simple ReLU layer; hold times of forget and update gates.
 

@@ -223,7 +223,7 @@ def _plain(layer) -> bool:
 
 
 def _rnn_bound(layer: RNN, w: Matrix) -> tuple[float, str]:
-    """Slopes in [0, s] are diagonal and commute with a diagonal change of norm; a linear layer needs its radius only."""
+    """Slopes in [0, s] are diagonal and commute with a diagonal change of norm; a linear layer needs its radius."""
     if layer.activation == "linear" and layer.clip is None:
         return spectral_radius(w), "spectral radius of a linear layer"
     slope = activation(layer.activation).slope
