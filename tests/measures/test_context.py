@@ -57,9 +57,9 @@ def test_nonlinear_readouts_of_few_taps(name):
     truth = np.sqrt(TRUTH["context"][name]["D"])
     found = measured(drive(taps(NONLINEAR[name], 3), sequences=64, steps=320), max_lag=len(truth) - 1)
     curve = found["context_replaced"]
-    assert (np.abs(curve.value - truth) <= 4 * curve.standard_error).all()
+    assert within_errors(curve, truth)
     assert (np.abs(curve.value - truth) < 0.2).all()
-    np.testing.assert_array_equal(curve.value[truth == 0], 0)
+    assert (curve.value[truth == 0] <= 10 * curve.statistics["resolution"]).all()
     ends = int(np.argmax(truth == 0))
     context_ = found["effective_context"]
     assert context_.statistics["steps"] == ends
@@ -206,15 +206,14 @@ class TestIntervals:
         assert curve.cannot_tell
         assert curve.statistics["units"] == sequences // 2
 
-    def test_few_effective_pairs_give_nan_exactly_there(self):
-        run = drive(taps(sum_plus_product, 3), sequences=36, steps=150)
-        curve = measured(run, max_lag=12)["context_replaced"]
-        few = (curve.statistics["effective_units"] < 15) & (curve.value > 0)
-        assert few.any()
-        assert not few.all()
-        assert np.array_equal(np.isnan(curve.low), few)
-        assert np.array_equal(np.isnan(curve.high), few)
-        assert curve.cannot_tell
+    @pytest.mark.parametrize(("sequences", "enough"), [(24, False), (64, True)])
+    def test_an_interval_needs_fifteen_effective_pairs(self, sequences, enough):
+        run = drive(linear([[0.5]], [[1.0]]), sequences=sequences, steps=400)
+        curve = measured(run, max_lag=6)["context_replaced"]
+        assert ((curve.statistics["effective_units"] >= 15) == enough).all()
+        assert (np.isfinite(curve.low) == enough).all()
+        assert (np.isfinite(curve.high) == enough).all()
+        assert bool(curve.cannot_tell) != enough
 
     def test_nothing_is_certain_where_no_interval_is(self):
         found = measured(drive(linear([[0.8]], [[1.0]]), sequences=16, steps=400), max_lag=40)

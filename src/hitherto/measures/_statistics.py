@@ -28,8 +28,10 @@ def mean_and_error(samples: Samples) -> tuple[Values, Values]:
         return mean, samples.std(0, ddof=1) / np.sqrt(len(samples))
 
 
-def leave_one_out(samples: Samples) -> Samples:
-    """The mean over all sequences but one, for each one; -inf where another one is -inf."""
+def leave_one_out(samples: Samples) -> Float[np.ndarray, "left_out *axes"]:
+    """The mean over all sequences but one, for each one, -inf where another is -inf; nothing for one sequence."""
+    if len(samples) < 2:
+        return samples[:0]
     infinite = np.isneginf(samples)
     finite = np.where(infinite, 0.0, samples)
     rest = (finite.sum(0) - finite) / (len(samples) - 1)
@@ -54,14 +56,15 @@ def interval(value: Any, error: Any, sequences: int) -> dict[str, Any]:
 
 def log_interval(log_value: Values, log_error: Values, sequences: int) -> dict[str, Any]:
     """The same for exp(log_value), with the interval made on the log scale."""
-    value = np.exp(log_value)
-    fields: dict[str, Any] = dict(value=value)
-    if sequences < 2:
-        return fields
-    fields["standard_error"] = value * np.where(np.isfinite(log_error), log_error, 0.0)
-    if sequences >= FEWEST_SEQUENCES:
-        half = student(sequences) * np.where(np.isfinite(log_error), log_error, 0.0)
-        fields |= dict(low=np.exp(log_value - half), high=np.exp(log_value + half))
+    error = np.where(np.isfinite(log_error), log_error, 0.0)
+    with np.errstate(over="ignore"):  # beyond 1e308 the value is inf; estimates keep its logarithm beside
+        value = np.exp(log_value)
+        fields: dict[str, Any] = dict(value=value)
+        if sequences > 1:
+            fields["standard_error"] = np.where(np.isfinite(value), value, 0.0) * error
+        if sequences >= FEWEST_SEQUENCES:
+            half = student(sequences) * error
+            fields |= dict(low=np.exp(log_value - half), high=np.exp(log_value + half))
     return fields
 
 

@@ -17,13 +17,14 @@ from hitherto.core.quantity import (
     Quantity,
 )
 from hitherto.measures import _statistics as st
-from hitherto.measures.trajectory import Trajectory, run_from
+from hitherto.measures.trajectory import Trajectory, run_from, starts
 
 SWAP_POINTS, MOST_RUNS = 16, 512  # runs continued at once
 LEVEL = 0.01
 FEWEST_EFFECTIVE_UNITS = 15
 SOURCE = "our derivation (states swapped between sequences)"
 
+Inputs = Float[np.ndarray, "sequence time input"]
 Squares = Float[np.ndarray, "unit lag"]
 Past = Callable[[int], tuple[PyTree, np.ndarray]]  # swap point -> states and outputs that another past leads to
 
@@ -44,17 +45,18 @@ def context(
     Returns:
         The three curves and the effective context: the k from which the first stays at or below 1%.
     Raises:
-        ValueError: with fewer than 2 sequences, or outputs that do not vary.
+        ValueError: with fewer than 2 sequences or 4 steps, a `max_lag` that does not fit, or outputs that do not vary.
 
     Cost: for each of 16 swap points or more three runs of max_lag steps. Pairs of sequences are the unit of error.
     Does not tell: which old inputs matter, only how old; a small change of an output that hardly varies is 1% of
     something tiny. With dependent inputs the seam itself is unlike the data and the curve may exceed 1.
     Source: our derivation.
     """
-    _refuse(trajectory)
+    _refuse(trajectory, max_lag)
     lags = max_lag or max(1, trajectory.steps // 9 - 1)
-    lags = min(lags, trajectory.steps - 2)
     changed, unrelated = _swapped(trajectory, lags)
+    if unrelated.mean() <= _resolution(trajectory) ** 2:
+        raise ValueError("the output does not depend on the input: it never varies, so no change of it has a scale")
     while max_lag is None and lags < trajectory.steps - 2 and _ever_above(changed, unrelated):
         lags = min(2 * lags, trajectory.steps - 2)
         changed, unrelated = _swapped(trajectory, lags)
@@ -65,13 +67,21 @@ def context(
     return replaced, zeroed, shuffled, _effective(replaced, changed, unrelated, part)
 
 
-def _refuse(trajectory: Trajectory) -> None:
+def _refuse(trajectory: Trajectory, max_lag: int | None) -> None:
     if trajectory.sequences < 2:
         raise ValueError("effective context swaps states between sequences and needs at least 2, got 1")
     if trajectory.steps < 4:
         raise ValueError(f"effective context needs at least 4 steps after the burn-in, got {trajectory.steps}")
-    if trajectory.outputs.std((0, 1)).max() == 0:
-        raise ValueError("the output does not depend on the input: it never varies, so no change of it has a scale")
+    if max_lag is not None and not 1 <= max_lag <= trajectory.steps - 2:
+        raise ValueError(
+            f"max_lag must lie between 1 and {trajectory.steps - 2} for {trajectory.steps} steps, got {max_lag}"
+        )
+
+
+def _resolution(trajectory: Trajectory) -> float:
+    """Differences of the output below this are rounding: eps |y| steps^(1/2)."""
+    size = np.sqrt((trajectory.outputs**2).sum(-1).mean())
+    return float(np.finfo(trajectory.outputs.dtype).eps * size * np.sqrt(trajectory.steps))
 
 
 def _swap_points(trajectory: Trajectory, lags: int) -> list[int]:
@@ -132,29 +142,32 @@ def _swapped(trajectory: Trajectory, lags: int) -> tuple[Squares, Float[np.ndarr
 
 def _zeroed(trajectory: Trajectory, lags: int) -> Squares:
     """Squared change when the old inputs are zeros, as many as the burn-in had steps."""
-    arch, weights = trajectory.model.architecture, trajectory.model.weights
-    silence = np.zeros((1, max(trajectory.lead, lags, 1), trajectory.inputs.shape[-1]), trajectory.inputs.dtype)
-    with precision(trajectory.outputs.dtype):
-        start = jax.tree.map(lambda s: np.asarray(s)[None], arch.start(weights))
-        states, outputs = run_from(arch, weights, start, silence)
+    silence = np.zeros((1, max(trajectory.lead, lags, 1), trajectory.inputs.shape[-1]))
+    states, outputs = _from_start(trajectory, silence)
     count = trajectory.sequences
-    end = jax.tree.map(lambda s: np.repeat(np.asarray(s)[:, -1], count, 0), states)
-    return _changes(trajectory, lags, lambda point: (end, np.repeat(np.asarray(outputs)[:, -1], count, 0)))
+    end = jax.tree.map(lambda s: np.repeat(s, count, 0), states)
+    return _changes(trajectory, lags, lambda point: (end, np.repeat(outputs, count, 0)))
 
 
 def _shuffled(trajectory: Trajectory, lags: int, seed: int) -> Squares:
-    """Squared change when the lags + 1 inputs before the swap are put in random order."""
-    arch, weights = trajectory.model.architecture, trajectory.model.weights
-    rng = np.random.default_rng([seed, 4])
+    """Squared change when the old inputs come in random order, as many as the burn-in had steps, at least lags + 1."""
+    rng, most = np.random.default_rng([seed, 4]), max(trajectory.lead, lags + 1)
 
     def past(point: int) -> tuple[PyTree, np.ndarray]:
-        first = max(0, point - lags - 1)
-        order = rng.permuted(np.tile(np.arange(first, point), (trajectory.sequences, 1)), axis=1)
-        x = np.take_along_axis(trajectory.driving, order[..., None], 1)
-        states, outputs = run_from(arch, weights, jax.tree.map(lambda s: s[:, first], trajectory.states), x)
-        return jax.tree.map(lambda s: np.asarray(s)[:, -1], states), np.asarray(outputs)[:, -1]
+        end = trajectory.lead + point
+        old = trajectory.inputs[:, max(0, end - most) : end]
+        order = rng.permuted(np.tile(np.arange(old.shape[1]), (len(old), 1)), axis=1)
+        return _from_start(trajectory, np.take_along_axis(old, order[..., None], 1))
 
     return _changes(trajectory, lags, past)
+
+
+def _from_start(trajectory: Trajectory, x: Inputs) -> tuple[PyTree, np.ndarray]:
+    """State and output that inputs lead to from the model's own start."""
+    model = trajectory.model
+    with precision(trajectory.outputs.dtype):
+        states, outputs = run_from(model.architecture, model.weights, starts(model, len(x)), x)
+    return jax.tree.map(lambda s: np.asarray(s)[:, -1], states), np.asarray(outputs)[:, -1]
 
 
 def _log_ratio(changed: Squares, unit: Float[np.ndarray, " unit"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -171,16 +184,16 @@ def _curve(
 ) -> Estimate:
     value, error, enough = _log_ratio(changed, unit)
     count, lags = changed.shape
+    floor = _resolution(trajectory) / np.sqrt(unit.mean())
+    dust = value / 2 <= np.log(floor)
+    heavy = (enough < FEWEST_EFFECTIVE_UNITS) & ~dust
     fields = st.log_interval(value / 2, error / 2, count)
-    heavy = (enough < FEWEST_EFFECTIVE_UNITS) & np.isfinite(value)
-    if "low" in fields:
-        fields["low"] = np.where(heavy, np.nan, fields["low"])
-        fields["high"] = np.where(heavy, np.nan, fields["high"])
+    if "low" in fields:  # below resolution all that is known is that
+        low, high = (np.where(heavy, np.nan, fields[end]) for end in ("low", "high"))
+        fields |= dict(low=np.where(dust, 0.0, low), high=np.where(dust, floor, high))
     reason = st.TOO_FEW if count < st.FEWEST_SEQUENCES else ""
     if not reason and heavy.any():
         reason = f"from lag {int(np.argmax(heavy))} on fewer than {FEWEST_EFFECTIVE_UNITS} units carry the mean"
-    size = np.sqrt((trajectory.outputs**2).sum(-1).mean())
-    scale = np.sqrt(max(unit.mean(), np.finfo(float).tiny))
     return Estimate(
         quantity,
         **fields,
@@ -191,7 +204,8 @@ def _curve(
             units=count,
             swap_points=len(_swap_points(trajectory, lags - 1)),
             effective_units=enough,
-            resolution=np.finfo(trajectory.outputs.dtype).eps * size * np.sqrt(trajectory.steps) / scale,
+            resolution=floor,
+            below_resolution=int(dust.sum()),
         ),
         assumptions=() if trajectory.white else ("inputs are dependent: the seam is unlike the data",),
         source=SOURCE,
@@ -207,8 +221,13 @@ def _effective(curve: Estimate, changed: Squares, unit: Float[np.ndarray, " unit
     """Lag from which the change stays at or below 1%, on the log curve, with a jackknife over pairs."""
     ceiling = changed.shape[1] - 1
     about = dict(units=len(changed), ceiling=ceiling, level=LEVEL)
+    dust = 2 * np.log(curve.statistics["resolution"])
+
+    def log(squares: np.ndarray) -> np.ndarray:  # what is below resolution counts as nothing, a step down
+        return np.where(squares > dust, squares, -np.inf)
+
     with np.errstate(divide="ignore"):
-        value = _steps(np.log(changed.mean(0) / unit.mean()))
+        value = _steps(log(np.log(changed.mean(0) / unit.mean())))
         logs = np.log(st.leave_one_out(changed) / st.leave_one_out(unit)[:, None])
     fields = dict(part=part, source=SOURCE, assumptions=curve.assumptions)
     if not np.isfinite(value):
@@ -216,9 +235,10 @@ def _effective(curve: Estimate, changed: Squares, unit: Float[np.ndarray, " unit
         reason = f"replacing all older than {ceiling} steps still changes the output by {left:.2g} of its deviation"
         about |= dict(censored=True, left=left)
         return Estimate(EFFECTIVE_CONTEXT, float(ceiling), cannot_tell=reason, statistics=about, **fields)
-    without = np.array([_steps(log) for log in logs])
+    without = np.array([_steps(log(squares)) for squares in logs])
     about |= dict(censored=False, steps=int(np.ceil(value - 1e-9)), certain=_certain(curve))
-    enough = float(curve.statistics["effective_units"][int(value)])
+    last = max(0, int(np.ceil(value)) - 1)  # the last lag above the level
+    enough = float(curve.statistics["effective_units"][last])
     reason = _doubt(len(changed), enough, without)
     decided = not reason
     bars = st.interval(value, float(st.jackknife_error(without)), len(changed)) if decided else {}
@@ -237,10 +257,9 @@ def _certain(curve: Estimate) -> int | None:
     """Smallest k from which the upper end of the interval stays at or below 1%; None if there is none."""
     if curve.high is None:
         return None
-    exact = np.asarray(curve.value) == 0
-    above = np.flatnonzero(~((np.asarray(curve.high) <= LEVEL) | exact))
+    above = np.flatnonzero(~(np.asarray(curve.high) <= LEVEL))
     last = int(above[-1]) + 1 if len(above) else 0
-    return last if last < len(exact) else None
+    return last if last < np.size(curve.value) else None
 
 
 def _ever_above(changed: Squares, unit: Float[np.ndarray, " unit"]) -> bool:

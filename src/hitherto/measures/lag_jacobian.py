@@ -49,6 +49,8 @@ def lag_jacobian(
         max_lag: largest lag; by default a 16th of the steps, for the sake of 16 windows a sequence, doubled while the
             typical curve ends above 1% of its peak.
         seed: of the probes.
+    Raises:
+        ValueError: if `max_lag` is negative or not below the number of steps.
     Returns:
         Curves of state and output, then half-life, horizon and growth of the state's.
 
@@ -58,6 +60,10 @@ def lag_jacobian(
     Source: our derivation.
     """
     longest = trajectory.steps - 1
+    if max_lag is not None and not 0 <= max_lag <= longest:
+        raise ValueError(
+            f"max_lag must lie between 0 and {longest} for a run of {trajectory.steps} steps, got {max_lag}"
+        )
     lags = min(max(FEWEST_LAGS, trajectory.steps // WINDOWS - 1) if max_lag is None else max_lag, longest)
     logs = _log_norms(trajectory, lags, seed, "state")
     while max_lag is None and lags < longest and _typical_crossing(logs, 0.01) is None:

@@ -36,7 +36,7 @@ def lyapunov(
         exponents: how many of each layer, from the largest; by default all of a state of up to 64, else 32.
         seed: of the first directions.
     Raises:
-        ValueError: with fewer than 10 steps.
+        ValueError: with fewer than 10 steps, or no exponents asked for.
     Returns:
         The spectrum, the time constants -1/exponent, the Kaplan-Yorke dimension, and the share of sequences on
         which a far start was forgotten.
@@ -48,6 +48,8 @@ def lyapunov(
     """
     if trajectory.steps < FEWEST_STEPS:
         raise ValueError(f"the spectrum needs at least {FEWEST_STEPS} steps after the burn-in, got {trajectory.steps}")
+    if exponents is not None and exponents < 1:
+        raise ValueError(f"at least 1 of the exponents must be asked for, got exponents={exponents}")
     runs = [_layer_exponents(run, exponents, seed) for _, run in layers_of(trajectory)]
     names = [name for name, _ in layers_of(trajectory)]
     rates, layer = _union([r for r, _ in runs], [size for _, size in runs])
@@ -141,23 +143,22 @@ def _layer_exponents(run: Trajectory, exponents: int | None, seed: int) -> tuple
         first = np.random.default_rng([seed, 3]).standard_normal((state, count))
         q = np.broadcast_to(np.linalg.qr(first)[0].T, (run.sequences, count, state))
         arch, weights = run.model.architecture, run.model.weights
-        pilot = min(PILOT_STEPS, _aligning(run.steps))
 
         def part(begin, end, q, interval):
             before = jax.tree.map(lambda s: s[:, begin:end], run.before)
             logs, q = _sweep(arch, weights, before, run.driving[:, begin:end], q, interval)
             return np.asarray(logs), q
 
-        logs, q = part(0, pilot, q, 1)
-        interval = min(_interval(logs), max(1, (run.steps - _aligning(run.steps)) // 4))
+        aligned, steps = _aligning(run.steps), run.steps
+        logs, q = part(0, aligned, q, 1)
         dead = ~np.isfinite(logs).all(1)
-        aligned = _aligning(run.steps)
-        if aligned - pilot >= interval:
-            logs, q = part(pilot, aligned, q, interval)
-            dead |= ~np.isfinite(logs).all(1)
-        logs, q = part(aligned, run.steps, q, interval)
-    steps = logs.shape[1] * interval
-    return np.where(dead, -np.inf, logs.sum(1) / steps), state
+        # Full spectra are of small states, whose QR is cheap, and their sum is exact with single steps.
+        interval = 1 if count == state else _interval(logs[:, -PILOT_STEPS:], steps - aligned)
+        start, (logs, _) = q, part(aligned, steps, q, interval)
+        if interval > 1 and not _resolved(logs):
+            logs, _ = part(aligned, steps, start, 1)  # only single steps tell a singular step from a late QR
+    dead |= ~np.isfinite(logs).all(1)
+    return np.where(dead, -np.inf, logs.sum(1) / (steps - aligned)), state
 
 
 def _aligning(steps: int) -> int:
@@ -165,17 +166,21 @@ def _aligning(steps: int) -> int:
     return max(1, min(max(50, steps // 10), steps // 2))
 
 
-def _interval(logs: Float[np.ndarray, "sequence step index"]) -> int:
-    """Steps between QRs: few enough that the exponents' spread stays resolved, r (l_1 - l_q) <= 20."""
-    with np.errstate(invalid="ignore"):
-        rates = logs.mean((0, 1))
-    if not np.isfinite(rates).all():
+def _interval(logs: Float[np.ndarray, "sequence step index"], steps: int) -> int:
+    """Steps between QRs, a divisor of `steps`: so few that the columns' spread stays resolved, r (l_1 - l_q) <= 20."""
+    if not np.isfinite(logs).all():
         return 1  # singular steps must be seen one by one
-    spread = float(rates.max() - rates.min())
-    return int(np.clip(RESOLVED_SPAN / max(spread, 1e-9), 1, LONGEST_INTERVAL))
+    spread = float((logs.max(2) - logs.min(2)).max())  # of the worst single step seen
+    longest = int(np.clip(RESOLVED_SPAN / max(spread, 1e-9), 1, LONGEST_INTERVAL))
+    return max(r for r in range(1, longest + 1) if steps % r == 0)
 
 
-def _union(layers: list[Exponents], sizes: list[int]) -> tuple[Exponents, np.ndarray]:
+def _resolved(logs: Float[np.ndarray, "sequence block index"]) -> bool:
+    """Whether no block spread its columns by more than a QR resolves."""
+    return bool(np.isfinite(logs).all() and (logs.max(2) - logs.min(2)).max() <= RESOLVED_SPAN)
+
+
+def _union(layers: list[np.ndarray], sizes: list[int]) -> tuple[Exponents, np.ndarray]:
     """The layers' exponents side by side, cut where a layer that was not computed in full might have more."""
     known = [rates.mean(0).min() for rates, size in zip(layers, sizes, strict=True) if rates.shape[1] < size]
     rates = np.concatenate(layers, 1)
@@ -195,7 +200,7 @@ def _kaplan_yorke(rates: Exponents, state: int, part: str) -> Estimate:
         return kaplan_yorke(np.sort(mean)[::-1], state)
 
     with np.errstate(invalid="ignore"):
-        without = np.array([dimension(np.delete(rates, i, 0).mean(0)) for i in range(len(rates))])
+        without = np.array([dimension(mean) for mean in st.leave_one_out(rates)])
     value = dimension(rates.mean(0))
     at_least = rates.shape[1] < state and value >= rates.shape[1]
     reason = st.TOO_FEW if len(rates) < st.FEWEST_SEQUENCES else ""

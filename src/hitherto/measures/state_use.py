@@ -233,7 +233,7 @@ def _gate_times(run: Trajectory, part: str) -> list[Estimate]:
     each = Estimate(
         GATE_TIMES,
         times,
-        standard_error=times**2 * np.nan_to_num(error),
+        standard_error=np.where(np.isfinite(times), np.minimum(times, 1e150), 0.0) ** 2 * np.nan_to_num(error),
         **ends,
         axes={"unit": np.arange(units)},
         **fields,

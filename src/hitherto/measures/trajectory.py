@@ -81,7 +81,7 @@ class Trajectory:
         inputs, states, outputs, forgotten = cut
         return replace(self, inputs=inputs, states=states, outputs=outputs, forgotten=forgotten)
 
-    def with_part(self, model: Model, states: PyTree, outputs: Array, inputs: Array) -> "Trajectory":
+    def with_part(self, model: Model, states: PyTree, outputs: np.ndarray, inputs: np.ndarray) -> "Trajectory":
         """The run of one layer inside this one, with the inputs that reached it."""
         white = self.white and inputs is self.inputs
         return replace(self, model=model, inputs=inputs, states=states, outputs=outputs, white=white, findings=())
@@ -138,8 +138,8 @@ def drive(
     with precision(dtype):
         data, findings = _fitting(data, model)
         limit = half if white else data.shape[1] // 2
-        starts = _starts(model, len(data))
-        states, outputs = run_from(model.architecture, model.weights, starts, data.astype(dtype))
+        begin = starts(model, len(data))
+        states, outputs = run_from(model.architecture, model.weights, begin, data.astype(dtype))
         _refuse_overflow(states, outputs)
         met, burn_in = _meeting(model, data[:, :limit].astype(dtype), states, seed)
     # White noise always gives `steps` measured steps; what the burn-in did not need is lead.
@@ -208,8 +208,8 @@ def causal_parts(model: Model, inputs: Float[np.ndarray, "sequence time input"])
         for name, part, x in _directions(layer, w, inputs):
             parts.append(Part((prefix + name).strip(), part, x, number == 0))
         with precision(inputs.dtype):
-            starts = _starts(Model(layer, w), len(inputs))
-            inputs = np.asarray(run_from(layer, w, starts, jnp.asarray(inputs))[1])
+            begin = starts(Model(layer, w), len(inputs))
+            inputs = np.asarray(run_from(layer, w, begin, jnp.asarray(inputs))[1])
     return tuple(parts)
 
 
@@ -234,7 +234,7 @@ def _stepped_outputs(layer: Recurrence, weights: PyTree, before: PyTree, inputs:
     return jax.vmap(jax.vmap(lambda s, x: layer.step(weights, s, x)[1]))(before, inputs)
 
 
-def _starts(model: Model, sequences: int) -> PyTree:
+def starts(model: Model, sequences: int) -> PyTree:
     """The model's own start, once for each sequence."""
     start = model.architecture.start(model.weights)
     return jax.tree.map(lambda s: np.broadcast_to(np.asarray(s), (sequences, *np.shape(s))), start)
@@ -249,6 +249,8 @@ def _checked(model: Model, inputs: Any) -> np.ndarray:
             f"inputs must be (time, {channels}) or (sequence, time, {channels}) for this model, "
             f"got shape {np.shape(inputs)}"
         )
+    if len(data) < 1:
+        raise ValueError(f"inputs must hold at least 1 sequence, got shape {np.shape(inputs)}")
     if data.shape[1] < 2:
         raise ValueError(f"inputs must have at least 2 steps, got {data.shape[1]} (shape {np.shape(inputs)})")
     if not np.issubdtype(data.dtype, np.number) or np.issubdtype(data.dtype, np.complexfloating):
@@ -289,12 +291,14 @@ def _meeting(model: Model, data: np.ndarray, states: PyTree, seed: int) -> tuple
     """Per sequence whether a run from a far state met the run kept, and the step at which all had."""
     mean = jax.tree.map(lambda s: np.asarray(s).mean((0, 1)), states)
     spread = jax.tree.map(lambda s: np.asarray(s).std((0, 1)), states)
+    scale = float(np.sqrt((flat(spread, 0) ** 2).mean()))
+    if scale < FORGOTTEN:  # a run that hardly moves may sit on an unstable point
+        scale, spread = 1.0, jax.tree.map(np.ones_like, spread)
     rng = np.random.default_rng([seed, 1])
     far = jax.tree.map(lambda m, s: m + 2 * s * rng.standard_normal((len(data), *np.shape(m))), mean, spread)
     far = jax.tree.map(lambda s: s.astype(data.dtype), far)
     others, _ = run_from(model.architecture, model.weights, far, data)
     gap = flat(others) - flat(jax.tree.map(lambda s: s[:, : data.shape[1]], states))
-    scale = max(float(np.sqrt((flat(spread, 0) ** 2).mean())), np.finfo(data.dtype).tiny)
     apart = np.abs(gap).max(-1) > FORGOTTEN * scale
     last = np.where(apart.any(1), data.shape[1] - np.argmax(apart[:, ::-1], 1), 0)
     return last < data.shape[1], int(np.clip(last.max(), min(FEWEST_BURN_IN_STEPS, data.shape[1]), data.shape[1]))

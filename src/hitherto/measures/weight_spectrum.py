@@ -23,7 +23,7 @@ from hitherto.core.quantity import (
 )
 
 LONGEST_POWER, GROWTH_HORIZON = 10_000, 100
-LARGEST_LOG_SCALE, SCHATTEN = 100.0, (32, 512, 8192)
+LARGEST_LOG_SCALE, SCHATTEN = 100.0, (32.0, 512.0, 8192.0)
 FEW_UNITS = 64
 SOURCE = "linear algebra of the weights"
 
@@ -78,10 +78,21 @@ def matrix_facts(w: Matrix, part: str = "") -> tuple[Estimate, ...]:
 
 
 def spectral_radius(w: Matrix) -> float:
-    """Largest |eigenvalue|; 0 where it is rounding noise of a nilpotent matrix (error eps^(1/n) for Jordan blocks)."""
-    radius = float(np.abs(np.linalg.eigvals(w)).max())
-    nilpotent = not np.linalg.matrix_power(np.abs(w) > 0, len(w)).any() if radius < 1e-1 else False
-    return 0.0 if nilpotent else radius
+    """Largest |eigenvalue|; 0 for a matrix that is nilpotent but for rounding.
+
+    The eigenvalues of a Jordan block of size n carry an error of eps^(1/n), so they are not asked: W is nilpotent if
+    W^n is within the rounding error of the products it is made of.
+    """
+    powers = [np.eye(len(w))]
+    for _ in range(len(w) if len(w) <= FEW_UNITS else 0):
+        powers.append(powers[-1] @ w)
+    sizes = np.array([np.linalg.norm(p) for p in powers])
+    rounding = 8 * len(w) * np.finfo(float).eps * (sizes * sizes[::-1])[1:-1].max(initial=0.0)
+    if len(powers) > 1 and sizes[-1] <= rounding:
+        return 0.0
+    if not (np.triu(w).any() and np.tril(w).any()):  # strictly triangular, of any size
+        return 0.0
+    return float(np.abs(np.linalg.eigvals(w)).max())
 
 
 def henrici(w: Matrix) -> float:
@@ -127,6 +138,9 @@ def kreiss_bound(w: Matrix, radii: int = 60, angles: int = 64) -> float:
 def scaled_norm(w: Matrix) -> float:
     """Smallest |D W D^-1|_2 found over positive diagonal D, by descent from the Perron scaling of |W|."""
     start = _perron_scaling(np.abs(w))
+
+    if not w.any():
+        return 0.0
 
     def norms(log_d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         d = np.exp(log_d - log_d.mean())
