@@ -44,10 +44,10 @@ def exactly(measured, truth, atol):
 
 @pytest.mark.parametrize("name", TRUTH["linear"])
 def test_linear_nets_have_the_eigenvalues(name):
-    """Jordan blocks: error of order ln T / T; complex pairs turn inside their plane: error of order 1 / T."""
+    """Jordan blocks: error of order ln T / T; complex pairs turn inside their plane: error of 1 / T = 2e-4."""
     model, case = linear_case(name)
     exponents = spectrum(at_rest(model, 2, 5000)).value
-    tolerance = {"triangular_jordan": 5e-3, "two_inputs": 1e-4}.get(name, 1e-6)
+    tolerance = {"triangular_jordan": 5e-3, "two_inputs": 2e-4}.get(name, 1e-6)
     exactly(exponents, numbers(case["lyapunov"]), tolerance)
     if name == "two_inputs":
         assert exponents.sum() == pytest.approx(sum(case["lyapunov"]), abs=1e-10)

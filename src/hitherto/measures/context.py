@@ -95,9 +95,13 @@ def _swap_points(trajectory: Trajectory, lags: int) -> list[int]:
     return sorted({int(point) for point in np.linspace(first, last, count)})
 
 
-def _changes(trajectory: Trajectory, lags: int, past: Past) -> Float[np.ndarray, "sequence lag"]:
-    """Mean over swap points of |y - y'|^2 at lags 0..lags after the past was replaced."""
-    arch, weights, points = trajectory.model.architecture, trajectory.model.weights, _swap_points(trajectory, lags)
+def _changes(trajectory: Trajectory, lags: int, past: Past, every: int = 1) -> Float[np.ndarray, "sequence lag"]:
+    """Mean over every so many swap points of |y - y'|^2 at lags 0..lags after the past was replaced."""
+    arch, weights, points = (
+        trajectory.model.architecture,
+        trajectory.model.weights,
+        _swap_points(trajectory, lags)[::every],
+    )
     at_once = max(1, MOST_RUNS // trajectory.sequences)
     total = np.zeros((trajectory.sequences, lags + 1))
     with precision(trajectory.outputs.dtype):
@@ -143,30 +147,33 @@ def _swapped(trajectory: Trajectory, lags: int) -> tuple[Squares, Float[np.ndarr
 def _zeroed(trajectory: Trajectory, lags: int) -> Squares:
     """Squared change when the old inputs are zeros, as many as the burn-in had steps."""
     silence = np.zeros((1, max(trajectory.lead, lags, 1), trajectory.inputs.shape[-1]))
-    states, outputs = _from_start(trajectory, silence)
+    states, outputs = _led_to(trajectory, silence)
     count = trajectory.sequences
     end = jax.tree.map(lambda s: np.repeat(s, count, 0), states)
     return _changes(trajectory, lags, lambda point: (end, np.repeat(outputs, count, 0)))
 
 
 def _shuffled(trajectory: Trajectory, lags: int, seed: int) -> Squares:
-    """Squared change when the old inputs come in random order, as many as the burn-in had steps, at least lags + 1."""
+    """Squared change when the old inputs come in random order: as many as the burn-in had steps, or all there are."""
     rng, most = np.random.default_rng([seed, 4]), max(trajectory.lead, lags + 1)
 
     def past(point: int) -> tuple[PyTree, np.ndarray]:
-        end = trajectory.lead + point
-        old = trajectory.inputs[:, max(0, end - most) : end]
+        before = point - most
+        first = trajectory.lead + before if before >= 0 else 0
+        old = trajectory.inputs[:, first : trajectory.lead + point]
         order = rng.permuted(np.tile(np.arange(old.shape[1]), (len(old), 1)), axis=1)
-        return _from_start(trajectory, np.take_along_axis(old, order[..., None], 1))
+        kept = jax.tree.map(lambda s: s[:, before], trajectory.states) if before >= 0 else None
+        return _led_to(trajectory, np.take_along_axis(old, order[..., None], 1), kept)
 
-    return _changes(trajectory, lags, past)
+    return _changes(trajectory, lags, past, every=4)
 
 
-def _from_start(trajectory: Trajectory, x: Inputs) -> tuple[PyTree, np.ndarray]:
-    """State and output that inputs lead to from the model's own start."""
+def _led_to(trajectory: Trajectory, x: Inputs, begin: PyTree = None) -> tuple[PyTree, np.ndarray]:
+    """State and output that inputs lead to from given states, or from the model's own start."""
     model = trajectory.model
     with precision(trajectory.outputs.dtype):
-        states, outputs = run_from(model.architecture, model.weights, starts(model, len(x)), x)
+        begin = starts(model, len(x)) if begin is None else begin
+        states, outputs = run_from(model.architecture, model.weights, begin, x)
     return jax.tree.map(lambda s: np.asarray(s)[:, -1], states), np.asarray(outputs)[:, -1]
 
 

@@ -30,7 +30,7 @@ from hitherto.measures.trajectory import Trajectory, layers_of
 
 CONSTANT_VARIANCE, IDLE_SHARE = 1e-12, 0.01
 FLAT_SLOPE, MOSTLY = 0.1, 0.95
-QUANTILES = (0.1, 0.5, 0.9)
+QUANTILES, LONGEST_TIME = (0.1, 0.5, 0.9), 1e150
 PART_NAMES = {"hidden": "", "candidate": "candidate"}  # the others are gates
 SOURCE = "classical; the correction by independent pairs is our derivation"
 
@@ -233,15 +233,21 @@ def _gate_times(run: Trajectory, part: str) -> list[Estimate]:
     each = Estimate(
         GATE_TIMES,
         times,
-        standard_error=np.where(np.isfinite(times), np.minimum(times, 1e150), 0.0) ** 2 * np.nan_to_num(error),
+        standard_error=np.where(np.isfinite(times), np.minimum(times, LONGEST_TIME), 0.0) ** 2 * np.nan_to_num(error),
         **ends,
         axes={"unit": np.arange(units)},
         **fields,
     )
-    levels = np.quantile(times, QUANTILES)
-    without = np.array([np.quantile(gate_time(m), QUANTILES) for m in st.leave_one_out(means)]) if count > 1 else means
-    bars = st.interval(levels, st.jackknife_error(without), count)
+    levels = _quantiles(times)
+    without = np.array([_quantiles(gate_time(m)) for m in st.leave_one_out(means)]).reshape(-1, len(levels))
+    with np.errstate(invalid="ignore"):  # a gate that never lets go has no error bar
+        bars = st.interval(levels, st.jackknife_error(without), count)
     return [each, Estimate(GATE_TIME_QUANTILES, levels, **bars, axes={"quantile": np.array(QUANTILES)}, **fields)]
+
+
+def _quantiles(times: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " quantile"]:
+    levels = np.quantile(np.minimum(times, LONGEST_TIME), QUANTILES)  # infinities cannot be interpolated
+    return np.where(levels > LONGEST_TIME / 2, np.inf, levels)
 
 
 def gate_time(mean_log_gate: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
