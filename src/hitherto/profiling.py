@@ -141,7 +141,7 @@ def _context(run: Trajectory, again: Runner, seed: int, part: str) -> tuple[Esti
     """On white noise first with many short sequences, since pairs of sequences are its unit of error."""
     if not run.white:
         return context(run, seed=seed, part=part)
-    wide = again(sequences=8 * run.sequences, steps=max(2, run.steps // 4))
+    wide = again(sequences=4 * run.sequences, steps=max(2, run.steps // 4))
     found = context(wide, seed=seed, part=part)
     if wide.forgotten.all() and not found[-1].statistics["censored"]:
         return found
@@ -315,7 +315,7 @@ def _sensitivity(runner: Runner, run: Trajectory, settings: Settings, part: str,
     note(f"{part} input scale".strip())
     said = []
     for factor in SENSITIVITY:
-        weak = runner(sequences=8, amplitude=factor * 3**0.5)
+        weak = runner(sequences=8, steps=max(2, settings.steps // 4), amplitude=factor * 3**0.5)
         half_life = _pick(lag_jacobian(weak, seed=settings.seed), q.GRADIENT_HALF_LIFE, "")
         more = "more than " if half_life.statistics["censored"] else ""
         steps = int(half_life.statistics.get("steps", half_life.value))

@@ -36,7 +36,7 @@ SAMPLES_PER_DIRECTION = 20
 FEWEST_COLOURED_SEQUENCES = 16
 NOISE = 1e-6  # of the mean state variance: 60 dB
 FEWEST_LAGS, FEWEST_TARGETS, MOST_TARGETS = 50, 512, 2560
-VARIABLES = {1: 5000, 2: 100, 3: 30}  # factors to choose from, by degree; about 5000 products each
+VARIABLES = {1: 2560, 2: 100, 3: 30}  # factors to choose from, by degree; about 5000 products of degree 2 and 3 each
 FEWEST_PRODUCT_LAGS = 10
 FAMILY_ERROR = 0.05
 STRONGEST = 10
@@ -109,9 +109,11 @@ def linear_memory(
     raw = _series(inputs, series.shape[-1] + predictor.order)
     basis = basis_of(states, state_precision or states.dtype)
     fits = _linear_fits(basis, series, max_lag is None, white)
-    noisy = sweep(basis.with_noise(NOISE), series, 1, fits.lags, white=white)
-    curve, without = _refitted(basis, fits, predictor, raw)
-    noisy_curve, noisy_without = _refitted(basis.with_noise(NOISE), noisy, predictor, raw)
+    with_noise = basis.with_noise(NOISE)
+    noisy = sweep(with_noise, series, 1, fits.lags, white=white)
+    seen = correlations(basis, raw, fits.lags + predictor.order)
+    curve, without = _refitted(basis, fits, predictor, seen)
+    noisy_curve, noisy_without = _refitted(with_noise, noisy, predictor, seen)
     told = _facts(basis) | {"lags": fits.lags, "directions": series.shape[1]}
     if not white:
         free = sweep(basis, raw, 1, fits.lags, white=False).by_lag()[0]
@@ -160,7 +162,7 @@ def processing_capacity(
         `PROCESSING_CAPACITY_FOUND`: the part in products that are significant, all tests together at 5%; a
         floor, whose interval takes the choice of products as fixed. `LINEAR_SHARE`: degree 1 over all three.
         `statistics["strongest"]` lists the ten strongest products; `lags`, `channels` and `terms`, by degree,
-        what was tried: at most 5000 inputs, products of 100 inputs for degree 2 and of 30 for degree 3. With
+        what was tried: at most 2560 inputs, products of 100 inputs for degree 2 and of 30 for degree 3. With
         many channels an evenly spaced few enter products, ten lags of each.
     Raises:
         ValueError: for shapes that do not fit, states that are constant or too many, inputs that are not
@@ -273,11 +275,13 @@ def _linear_fits(basis: Basis, series: Series, may_stop: bool, white: bool) -> F
 
 
 def _refitted(
-    basis: Basis, fits: Fits, predictor: Predictor, raw: Series
+    basis: Basis, fits: Fits, predictor: Predictor, seen: Float[np.ndarray, "longer input rank"]
 ) -> tuple[Float[np.ndarray, " lag"], Float[np.ndarray, "left_out lag"]]:
-    """Memory by lag, and without each sequence when whitening and predictor, too, are fitted without it."""
+    """Memory by lag, and without each sequence when whitening and predictor, too, are fitted without it.
+
+    `seen` are the correlations of the basis with the inputs at `fits.lags + predictor.order` lags.
+    """
     value, without = fits.by_lag()
-    seen = correlations(basis, raw, fits.lags + predictor.order)
     lagged = [seen[k : k + fits.lags] for k in range(1, predictor.order + 1)]
     rest = seen[: fits.lags] - sum(a.T @ s for a, s in zip(predictor.coefficients, lagged, strict=True))
     rest = predictor.whitening.T @ rest
