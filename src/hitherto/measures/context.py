@@ -61,9 +61,9 @@ def context(
         lags = min(2 * lags, trajectory.steps - 2)
         changed, unrelated = _swapped(trajectory, lags)
     replaced = _curve(CONTEXT_REPLACED, changed, unrelated, trajectory, part)
-    variance = 2 * trajectory.outputs.var((0, 1)).sum() * np.ones(trajectory.sequences)
-    zeroed = _curve(CONTEXT_ZEROED, _zeroed(trajectory, lags), variance / 2, trajectory, part)
-    shuffled = _curve(CONTEXT_SHUFFLED, _shuffled(trajectory, lags, seed), variance, trajectory, part)
+    variance = ((trajectory.outputs - trajectory.outputs.mean((0, 1))) ** 2).sum(-1).mean(1)
+    zeroed = _curve(CONTEXT_ZEROED, _zeroed(trajectory, lags), variance, trajectory, part)
+    shuffled = _curve(CONTEXT_SHUFFLED, _shuffled(trajectory, lags, seed), 2 * variance, trajectory, part)
     return replaced, zeroed, shuffled, _effective(replaced, changed, unrelated, part)
 
 

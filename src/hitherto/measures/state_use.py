@@ -69,7 +69,6 @@ def dimensions(series: Series, part: str = "") -> tuple[Estimate, ...]:
     if not moving.any():
         return (Estimate(PARTICIPATION_RATIO, 0.0, part=part, cannot_tell="the state never moves"), idle)
     centred = (series - series.mean((0, 1)))[..., moving]
-    correlations = centred / centred.std((0, 1))
     shares = _shares(centred)
     entropy = float(np.exp(-(shares[shares > 0] * np.log(shares[shares > 0])).sum()))
     components = int(np.searchsorted(np.cumsum(shares), 0.99 - 1e-12) + 1)
@@ -77,7 +76,7 @@ def dimensions(series: Series, part: str = "") -> tuple[Estimate, ...]:
     fields = dict(part=part, statistics=about, source=SOURCE)
     return (
         _participation(PARTICIPATION_RATIO, centred, part, series.shape[-1]),
-        _participation(CORRELATION_PARTICIPATION_RATIO, correlations, part, series.shape[-1]),
+        _participation(CORRELATION_PARTICIPATION_RATIO, centred, part, series.shape[-1]),
         Estimate(EFFECTIVE_DIMENSION, entropy, **fields),
         Estimate(COMPONENTS_99, float(components), **fields),
         Estimate(STATE_SPECTRUM, shares, axes={"component": np.arange(1, len(shares) + 1)}, **fields),
@@ -91,34 +90,41 @@ def participation_ratio(covariances: Float[np.ndarray, "sequence unit unit"]) ->
     Only products of different sequences enter, sum_{i != j} tr C_i tr C_j / sum_{i != j} tr C_i C_j, which removes
     the bias of a finite sample; one sequence alone gives the plain ratio.
     """
-    traces = np.trace(covariances, axis1=1, axis2=2)
-    total = covariances.sum(0)
-    above, below = traces.sum() ** 2, (total**2).sum()
-    if len(covariances) > 1:
-        above -= (traces**2).sum()
-        below -= (covariances**2).sum()
-    return float(above / below)
+    diagonals = np.diagonal(covariances, axis1=1, axis2=2)
+    own = (covariances**2).sum(0) if len(covariances) > 1 else np.zeros_like(covariances[0])
+    return _ratio(covariances.sum(0), own, diagonals, np.ones(diagonals.shape[1]))
+
+
+def _ratio(total: np.ndarray, own: np.ndarray, diagonals: np.ndarray, scale: np.ndarray) -> float:
+    """The ratio for C with rows and columns scaled by scale^(1/2): `own` sums the squares of each sequence's C."""
+    traces = diagonals @ scale
+    alone = (traces**2).sum() if own.any() else 0.0
+    return float((traces.sum() ** 2 - alone) / (scale @ (total**2 - own) @ scale))
 
 
 def _participation(quantity: Quantity, centred: Series, part: str, units: int) -> Estimate:
+    """Participation ratio of the covariance, or of the correlation matrix, with a jackknife over sequences."""
     covariances = np.einsum("bti,btj->bij", centred, centred, optimize=True) / centred.shape[1]
-    count = len(covariances)
-    value = participation_ratio(covariances)
-    # The sums over i != j without one sequence follow from the full ones.
-    traces, squares = np.trace(covariances, axis1=1, axis2=2), (covariances**2).sum((1, 2))
+    count, diagonals = len(covariances), np.diagonal(covariances, axis1=1, axis2=2)
+    correlation = quantity == CORRELATION_PARTICIPATION_RATIO
+
+    def ratio(total: np.ndarray, own: np.ndarray, rows: np.ndarray) -> float:
+        diagonal = np.maximum(np.diagonal(total), np.finfo(float).tiny)
+        return _ratio(total, own, rows, 1 / diagonal if correlation else np.ones(len(diagonal)))
+
     total = covariances.sum(0)
-    cross = np.einsum("bij,ij->b", covariances, total)
-    above = (traces.sum() - traces) ** 2 - ((traces**2).sum() - traces**2)
-    below = ((total**2).sum() - 2 * cross + squares) - (squares.sum() - squares)
-    without = above / below if count > 2 else np.array([])
+    own = (covariances**2).sum(0)
+    value = ratio(total, own if count > 1 else 0 * own, diagonals)
+    kept = [np.delete(diagonals, i, 0) for i in range(count)] if count > 2 else []
+    without = [ratio(total - c, own - c**2, rows) for c, rows in zip(covariances, kept, strict=False)]
     # 1/PR of the plain estimate is 1/PR + 1/samples: how many independent samples the plain one acts on.
-    plain = float(traces.sum() ** 2 / (total**2).sum())
+    plain = ratio(total, 0 * own, diagonals)
     gap = 1 / plain - 1 / value
     samples = 1 / gap if gap > 0 else np.inf
     reason = st.TOO_FEW if count < st.FEWEST_SEQUENCES else ""
     if not reason and value > samples / 5:
         reason = f"{samples:.0f} effective samples are too few for a dimension of {value:.0f}"
-    bars = st.interval(value, float(st.jackknife_error(without)), count) if count > 2 else {}
+    bars = st.interval(value, float(st.jackknife_error(np.array(without))), count) if without else {}
     about = dict(sequences=count, units=units, plain=plain, samples=samples)
     return Estimate(quantity, value, **bars, part=part, cannot_tell=reason, statistics=about, source=SOURCE)
 
