@@ -127,3 +127,14 @@ def test_an_unknown_layer_is_refused_with_the_known_ones(tmp_path, capsys):
     assert "--layer" in said
     assert run("profile", tmp_path / "two.npz", "--layer", "middle", "--out", tmp_path / "r.html") == 2
     assert "no recurrent layer 'middle'" in capsys.readouterr().err
+
+
+def test_an_initial_state_is_taken_or_refused(small, tmp_path, capsys):
+    np.savez(tmp_path / "good.npz", initial_h=np.ones(4))
+    np.savez(tmp_path / "bad.npz", initial_h=np.ones(5))
+    quick = ("--steps", 60, "--sequences", 8, "--out", tmp_path / "r.html")
+    assert run("profile", small, "--initial-state", tmp_path / "bad.npz", *quick) == 2
+    assert "the initial state must be" in capsys.readouterr().err
+    assert run("profile", small, "--initial-state", tmp_path / "none.npz", *quick) == 2
+    assert "cannot read the initial state" in capsys.readouterr().err
+    assert run("profile", small, "--initial-state", tmp_path / "good.npz", *quick) == 0
