@@ -491,9 +491,9 @@ def test_inputs_without_lead():
 def test_products_of_many_channels_stay_few():
     inputs = noise(29, sequences=16, steps=60, lead=30, channels=40)
     whole, _, share = capacities(inputs[:, 29:89, :4] * inputs[:, 30:, :4], inputs)
-    assert whole.statistics["channels"] == [40, 10, 3]
+    assert whole.statistics["channels"] == [40, 5, 2]
     assert all(terms <= 5050 for terms in whole.statistics["terms"])
-    assert "10 (degree 2) and 3 (degree 3) of 40 channels" in share.cannot_tell
+    assert "5 (degree 2) and 2 (degree 3) of 40 channels" in share.cannot_tell
 
 
 # What the data cannot decide

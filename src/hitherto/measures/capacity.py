@@ -37,6 +37,7 @@ FEWEST_COLOURED_SEQUENCES = 16
 NOISE = 1e-6  # of the mean state variance: 60 dB
 FEWEST_LAGS, FEWEST_TARGETS, MOST_TARGETS = 50, 512, 2560
 VARIABLES = {1: 2560, 2: 100, 3: 30}  # factors to choose from, by degree; about 5000 products of degree 2 and 3 each
+SAMPLED = {1: 2560, 2: 50, 3: 20}  # with more channels than products can cover, of which they are but a sample
 FEWEST_PRODUCT_LAGS = 10
 FAMILY_ERROR = 0.05
 STRONGEST = 10
@@ -162,8 +163,8 @@ def processing_capacity(
         `PROCESSING_CAPACITY_FOUND`: the part in products that are significant, all tests together at 5%; a
         floor, whose interval takes the choice of products as fixed. `LINEAR_SHARE`: degree 1 over all three.
         `statistics["strongest"]` lists the ten strongest products; `lags`, `channels` and `terms`, by degree,
-        what was tried: at most 2560 inputs, products of 100 inputs for degree 2 and of 30 for degree 3. With
-        many channels an evenly spaced few enter products, ten lags of each.
+        what was tried: at most 2560 inputs, products of 100 inputs for degree 2 and of 30 for degree 3; with
+        more than ten channels of 50 and 20, five and two evenly spaced channels with ten lags each.
     Raises:
         ValueError: for shapes that do not fit, states that are constant or too many, inputs that are not
             independent and uniform on [low, high]: for other laws the products are not orthonormal.
@@ -177,8 +178,9 @@ def processing_capacity(
     refuse_another_law(scaled)
     states, series = _aligned(states, scaled, max_lag)
     basis = basis_of(states, state_precision or states.dtype)
-    channels = {degree: _channels(degree, series.shape[1]) for degree in VARIABLES}
-    fits = {d: _products(basis, series[0, channels[d]], d, max_lag is None) for d in VARIABLES}
+    factors = VARIABLES if series.shape[1] * FEWEST_PRODUCT_LAGS <= VARIABLES[2] else SAMPLED
+    channels = {degree: _channels(series.shape[1], most) for degree, most in factors.items()}
+    fits = {d: _products(basis, series[0, channels[d]], d, most, max_lag is None) for d, most in factors.items()}
     law = f"inputs independent over time and channels, uniform on [{low:.4g}, {high:.4g}]"
     doubt = _doubt(basis, white=True)
     shared = {
@@ -299,15 +301,17 @@ def _inner(a: Float[np.ndarray, "left_out row column"], b: Float[np.ndarray, "la
     return a.reshape(len(a), b[0].size) @ b.reshape(len(b), -1).T
 
 
-def _channels(degree: int, channels: int) -> np.ndarray:
-    """Channels that enter products of a degree: all, or as many as leave ten lags for each, evenly spaced."""
-    count = min(channels, VARIABLES[degree] // FEWEST_PRODUCT_LAGS)
+def _channels(channels: int, factors: int) -> np.ndarray:
+    """Channels that enter products of `factors` inputs: all, or as many as leave ten lags for each, evenly spaced."""
+    count = min(channels, factors // FEWEST_PRODUCT_LAGS)
     return np.linspace(0, channels - 1, count).round().astype(int)
 
 
-def _products(basis: Basis, scaled: Float[np.ndarray, "channel sequence time"], degree: int, may_stop: bool) -> Fits:
+def _products(
+    basis: Basis, scaled: Float[np.ndarray, "channel sequence time"], degree: int, factors: int, may_stop: bool
+) -> Fits:
     powers = np.stack([legendre(scaled, power) for power in range(1, degree + 1)])
-    most = min(basis.lags_in(powers), VARIABLES[degree] // len(scaled))
+    most = min(basis.lags_in(powers), factors // len(scaled))
     return sweep(basis, powers, degree, most, fewest=min(FEWEST_LAGS, most // 2) if may_stop else None)
 
 
