@@ -52,9 +52,11 @@ class LSTM(Recurrence):
 
     @property
     def output_size(self) -> int:
+        """Channels of y."""
         return self.visible_size if self.readout_size is None else self.readout_size
 
     def init(self, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Weights:
+        """Fresh weights by the law of the class."""
         key, key_p, key_r = jax.random.split(key, 3)
         weights = gate_weights(self, 4, self.visible_size, key, dtype, self.variance)
         if self.bias:
@@ -66,6 +68,7 @@ class LSTM(Recurrence):
         return weights
 
     def start(self, weights: Weights) -> HiddenAndCell:
+        """The state before the first input."""
         return HiddenAndCell(
             initial(weights, "initial_h", self.visible_size), initial(weights, "initial_c", self.width)
         )
@@ -102,6 +105,7 @@ class LSTM(Recurrence):
         return _log_gate(self.gate_activation, before["forget"])
 
     def step(self, weights: Weights, state: HiddenAndCell, x: Float[Array, " input"]) -> tuple[HiddenAndCell, Array]:
+        """(state before, x) -> (state after, y)."""
         before = self.preactivations(weights, state, x)
         c = self._cell(before, state.c)
         h = activation(self.gate_activation)(before["output"]) * activation(self.cell_activation)(c)
@@ -136,12 +140,15 @@ class GRU(Recurrence):
 
     @property
     def output_size(self) -> int:
+        """Channels of y."""
         return self.width if self.readout_size is None else self.readout_size
 
     def init(self, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Weights:
+        """Fresh weights by the law of the class."""
         return gate_weights(self, 3, self.width, key, dtype, self.variance)
 
     def start(self, weights: Weights) -> Hidden:
+        """The state before the first input."""
         return Hidden(initial(weights, "initial_h", self.width))
 
     @property
@@ -170,6 +177,7 @@ class GRU(Recurrence):
         return _log_gate(self.gate_activation, self.preactivations(weights, state, x)["update"])
 
     def step(self, weights: Weights, state: Hidden, x: Float[Array, " input"]) -> tuple[Hidden, Array]:
+        """(state before, x) -> (state after, y)."""
         a = self.preactivations(weights, state, x)
         z = activation(self.gate_activation)(a["update"])
         h = (1 - z) * activation(self.activation)(a["candidate"]) + z * state.h

@@ -35,12 +35,15 @@ class RNN(Recurrence):
 
     @property
     def output_size(self) -> int:
+        """Channels of y."""
         return self.width if self.readout_size is None else self.readout_size
 
     def init(self, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Weights:
+        """Fresh weights by the law of the class."""
         return gate_weights(self, 1, self.width, key, dtype, self.variance)
 
     def start(self, weights: Weights) -> Hidden:
+        """The state before the first input."""
         return Hidden(initial(weights, "initial_h", self.width))
 
     @property
@@ -55,6 +58,7 @@ class RNN(Recurrence):
         return {"hidden": limited(affine(weights, "ih", x) + affine(weights, "hh", state.h), self.clip)}
 
     def step(self, weights: Weights, state: Hidden, x: Float[Array, " input"]) -> tuple[Hidden, Array]:
+        """(state before, x) -> (state after, y)."""
         h = activation(self.activation)(self.preactivations(weights, state, x)["hidden"])
         return Hidden(h), read_out(weights, h)
 

@@ -31,24 +31,30 @@ class Deep(Recurrence):
 
     @property
     def input_size(self) -> int:  # type: ignore[override]
+        """Channels of x."""
         return self.layers[0].input_size
 
     @property
     def output_size(self) -> int:
+        """Channels of y."""
         return self.layers[-1].output_size
 
     @property
     def causal(self) -> bool:
+        """Whether it needs no later inputs."""
         return all(layer.causal for layer in self.layers)
 
     def init(self, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Weights:
+        """Fresh weights by the law of the class."""
         keys = jax.random.split(key, len(self.layers))
         return tuple(layer.init(k, dtype) for layer, k in zip(self.layers, keys, strict=True))
 
     def start(self, weights: Weights) -> State:
+        """The state before the first input."""
         return tuple(layer.start(w) for layer, w in zip(self.layers, weights, strict=True))
 
     def step(self, weights: Weights, state: State, x: Float[Array, " input"]) -> tuple[State, Array]:
+        """(state before, x) -> (state after, y)."""
         after = []
         for layer, w, s in zip(self.layers, weights, state, strict=True):
             s, x = layer.step(w, s, x)  # type: ignore[attr-defined]  # only causal stacks are stepped
@@ -80,23 +86,29 @@ class Backward(Architecture):
 
     @property
     def input_size(self) -> int:  # type: ignore[override]
+        """Channels of x."""
         return self.layer.input_size
 
     @property
     def output_size(self) -> int:
+        """Channels of y."""
         return self.layer.output_size
 
     @property
     def causal(self) -> bool:
+        """Whether it needs no later inputs."""
         return False
 
     def init(self, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Weights:
+        """Fresh weights by the law of the class."""
         return self.layer.init(key, dtype)
 
     def start(self, weights: Weights) -> State:
+        """The state before the first input."""
         return self.layer.start(weights)
 
     def run(self, weights: Weights, state: State, inputs: Float[Array, "time input"]) -> tuple[State, Array]:
+        """States and outputs of a whole sequence."""
         states, outputs = self.layer.run(weights, state, inputs[::-1])
         outputs = outputs if self.order == "reading" else outputs[::-1]
         return jax.tree.map(lambda s: s[::-1], states), outputs
@@ -131,25 +143,31 @@ class Bidirectional(Architecture):
 
     @property
     def input_size(self) -> int:  # type: ignore[override]
+        """Channels of x."""
         return self.forward.input_size
 
     @property
     def output_size(self) -> int:
+        """Channels of y."""
         both = self.forward.output_size + self.backward.output_size
         return both if self.merge == "concat" else self.forward.output_size
 
     @property
     def causal(self) -> bool:
+        """Whether it needs no later inputs."""
         return False
 
     def init(self, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Weights:
+        """Fresh weights by the law of the class."""
         key_f, key_b = jax.random.split(key)
         return self.forward.init(key_f, dtype), self.backward.init(key_b, dtype)
 
     def start(self, weights: Weights) -> State:
+        """The state before the first input."""
         return self.forward.start(weights[0]), self.backward.start(weights[1])
 
     def run(self, weights: Weights, state: State, inputs: Float[Array, "time input"]) -> tuple[State, Array]:
+        """States and outputs of a whole sequence."""
         ahead, y_ahead = self.forward.run(weights[0], state[0], inputs)
         back, y_back = Backward(self.backward).run(weights[1], state[1], inputs)
         return (ahead, back), MERGES[self.merge](y_ahead, y_back)
@@ -168,13 +186,17 @@ class StepFunction(Recurrence):
 
     @property
     def output_size(self) -> int:
+        """Channels of y."""
         return self.channels
 
     def init(self, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Weights:
+        """Fresh weights by the law of the class."""
         raise ValueError("a step function brings its own weights and cannot be initialised; use hitherto.adapt")
 
     def start(self, weights: Weights) -> State:
+        """The state before the first input."""
         return weights["start"]
 
     def step(self, weights: Weights, state: State, x: Float[Array, " input"]) -> tuple[State, Array]:
+        """(state before, x) -> (state after, y)."""
         return self.function(state, x)

@@ -138,6 +138,7 @@ def band(
     scale: float,
     order: np.ndarray | slice = slice(None),
 ) -> None:
+    """A 95% band around a curve, nothing where there is no interval."""
     if estimate.low is None or estimate.high is None:
         return
     low, high = (np.asarray(end, float)[order] / scale for end in (estimate.low, estimate.high))
@@ -181,6 +182,7 @@ def whiskers(
     colour: str,
     chosen: np.ndarray | slice = slice(None),
 ) -> None:
+    """95% error bars at points, nothing where there is no interval."""
     if estimate.low is None or estimate.high is None:
         return
     low, high = np.asarray(estimate.low, float)[chosen], np.asarray(estimate.high, float)[chosen]
@@ -216,11 +218,13 @@ def mark(axes: Axes, scene: Scene, quantity: Quantity, level: float, name: str, 
 
 
 def upright(axes: Axes, x: float, colour: str, text: str) -> None:
+    """A dashed vertical line with its label at the top."""
     axes.axvline(x, color=colour, linewidth=1, linestyle=(0, (4, 3)))
     axes.annotate(text, (x, 0.97), (5, 0), xycoords=("data", "axes fraction"), textcoords="offset points", va="top")
 
 
 def log_percent(axes: Axes, shown: Sequence[Estimate], floor: float) -> None:
+    """A logarithmic vertical axis in percent, down to the smallest value shown or the floor."""
     axes.set_yscale("log")
     axes.set_ylim(max(floor, 0.5 * min(1.0, positive_range(shown)[0])), 1.5)
     axes.yaxis.set_minor_locator(NullLocator())
@@ -242,6 +246,7 @@ def key(axes: Axes) -> None:
 
 
 def has_interval(estimate: Estimate) -> np.ndarray:
+    """Where an estimate has an interval, or is exact."""
     if estimate.low is None or estimate.high is None:
         exact = 0 if estimate.standard_error is None else np.asarray(estimate.standard_error)
         return np.broadcast_to((estimate.standard_error is not None) & (exact == 0), np.shape(estimate.value))
@@ -260,9 +265,11 @@ def peak(value: Float[np.ndarray, " points"]) -> float:
 
 
 def last_above(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"], level: float) -> float:
+    """Last x at which a curve is above a level; a short stretch where it never is."""
     above = np.flatnonzero(np.nan_to_num(y, nan=0.0) > level)
     return float(x[above[-1]]) if above.size else float(x[min(10, len(x) - 1)])
 
 
 def percent_tick(value: float, _: int | None = None) -> str:
+    """A share as the label of a tick."""
     return f"{100 * value:.10g}%"
