@@ -1,6 +1,7 @@
 """Outputs and states equal to PyTorch's own, read through a state dict."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import jax
@@ -90,15 +91,34 @@ def assert_parity(kind, settings, dtype, lengths, tolerance):
         np.testing.assert_allclose(ours, (last[0] if kind == "LSTM" else last).numpy(), rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize(("kind", "settings"), SETTINGS, ids=[f"{k}-{s}" for k, s in SETTINGS])
-def test_double_precision(kind, settings):
-    assert_parity(kind, settings, "float64", (1, 2, 1000) if len(settings) < 2 else (1000,), 1e-12)
+PRECISIONS = {"float64": 1e-12, "float32": 1e-5}
+LENGTHS = (1, 2, 1000)
+GRID = [
+    (kind, settings | {"num_layers": layers, "bias": bias, "bidirectional": both})
+    for kind, settings in (
+        ("RNN", {"nonlinearity": "tanh"}),
+        ("RNN", {"nonlinearity": "relu"}),
+        ("LSTM", {}),
+        ("LSTM", {"proj_size": 3}),
+        ("GRU", {}),
+    )
+    for layers, bias, both in product((1, 2, 3), (True, False), (True, False))
+]
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
-@pytest.mark.parametrize(("kind", "settings"), SETTINGS[:6], ids=[f"{k}-{s}" for k, s in SETTINGS[:6]])
-def test_single_precision(kind, settings):
-    assert_parity(kind, settings, "float32", (1000,), 1e-5)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("kind", "settings"), SETTINGS, ids=[f"{k}-{s}" for k, s in SETTINGS])
+def test_outputs_and_last_state(kind, settings, precision):
+    assert_parity(kind, settings, precision, LENGTHS, PRECISIONS[precision])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("kind", "settings"), GRID, ids=[f"{k}-{s}" for k, s in GRID])
+def test_every_combination(kind, settings, precision):
+    assert_parity(kind, settings, precision, LENGTHS, PRECISIONS[precision])
 
 
 def test_a_backward_layer_is_the_backward_direction():
