@@ -1,6 +1,5 @@
 """Error bars when everything inside a sequence is correlated: the sequence is the unit of error."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -97,9 +96,3 @@ def crossing(log_curve: Float[np.ndarray, " lags"], log_level: float, start: int
         return None
     high, low = log_curve[last], log_curve[last + 1]
     return last + (float((high - log_level) / (high - low)) if np.isfinite(low) else 1.0)
-
-
-def with_jackknife(samples: Samples, statistic: Callable[[Values], float]) -> tuple[float, float]:
-    """A statistic of the mean over sequences, and its jackknife standard error."""
-    without = np.array([statistic(mean) for mean in leave_one_out(samples)]) if len(samples) > 1 else np.array([])
-    return float(statistic(samples.mean(0))), float(jackknife_error(without))
