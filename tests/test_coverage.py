@@ -24,4 +24,4 @@ def test_intervals_cover_the_truth(index):
     module = experiment()
     system = module.systems()[index]
     for row in module.rows(system, module.SEEDS):
-        assert row.exact or not row.asked or 0.90 <= row.coverage <= 0.99, row
+        assert row.exact or not row.asked or 0.90 <= row.coverage <= 0.98, row

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -412,6 +413,37 @@ def test_cheap_jackknife_counts_whitening_and_prediction_of_the_inputs(white):
         # To first order only: channels are whitened over all steps, lags see slightly fewer.
         assert (np.abs(ratio - 1) < 0.25).all()
         assert ratio.mean() == pytest.approx(1, abs=0.12)
+
+
+def test_jackknife_counts_pairs_of_sequences_once():
+    """sum over pairs x_i . x_j / B^2 has the variance B (B - 1) / 2 x dimensions / B^4, all of it from pairs."""
+    rng, count, dimensions = np.random.default_rng(40), 24, 400
+    plain, once = [], []
+    for _ in range(60):
+        x = rng.standard_normal((count, dimensions))
+        sums = x.sum(0) - x
+        without = ((sums**2).sum(1) - (x**2).sum() + (x**2).sum(1)) / 2 / (count - 1) ** 2
+        plain.append(jackknife_error(without) ** 2)
+        once.append(jackknife_error(without, x @ x.T / count**2) ** 2)
+    variance = count * (count - 1) / 2 * dimensions / count**4
+    assert np.mean(plain) / variance == pytest.approx(2, abs=0.35)
+    assert np.mean(once) / variance == pytest.approx(1, abs=0.2)
+
+
+def test_interaction_is_what_leaving_out_two_sequences_shows(network):
+    states, inputs = network
+    series = np.stack([np.moveaxis(legendre(inputs / EDGE, d), 2, 0) for d in (1, 2)])
+    whole = sweep(basis_of(states, np.float64), series, 2, 8)
+
+    def total(*left_out):
+        others = ~np.isin(np.arange(len(states)), left_out)
+        return sweep(basis_of(states[others], np.float64), series[:, :, others], 2, 8).raw.sum()
+
+    shown, told = [], []
+    for i, j in combinations(range(6), 2):
+        shown.append(total() - total(i) - total(j) + total(i, j))
+        told.append(whole.interaction[i, j])
+    assert np.corrcoef(shown, told)[0, 1] > 0.9
 
 
 def test_cheap_jackknife_of_noisy_states_equals_refitting(network):

@@ -1,6 +1,6 @@
 """Architectures made of architectures: stacks, both directions, backward reading."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -53,20 +53,29 @@ class Deep(Recurrence):
         """The state before the first input."""
         return tuple(layer.start(w) for layer, w in zip(self.layers, weights, strict=True))
 
-    def step(self, weights: Weights, state: State, x: Float[Array, " input"]) -> tuple[State, Array]:
+    def prepare(self, weights: Weights) -> Weights:
+        """What `step` takes, layer by layer."""
+        return tuple(layer.prepare(w) for layer, w in self._with(weights))  # type: ignore[attr-defined]
+
+    def project(self, weights: Weights) -> Weights:
+        """The nearest weights that every layer allows."""
+        return tuple(layer.project(w) for layer, w in self._with(weights))
+
+    def _with(self, weights: Weights) -> Iterator[tuple[Architecture, Weights]]:
+        return zip(self.layers, weights, strict=True)
+
+    def step(self, prepared: Weights, state: State, x: Float[Array, " input"]) -> tuple[State, Array]:
         """(state before, x) -> (state after, y)."""
         after = []
-        for layer, w, s in zip(self.layers, weights, state, strict=True):
+        for (layer, w), s in zip(self._with(prepared), state, strict=True):
             s, x = layer.step(w, s, x)  # type: ignore[attr-defined]  # only causal stacks are stepped
             after.append(s)
         return tuple(after), x
 
     def run(self, weights: Weights, state: State, inputs: Float[Array, "time input"]) -> tuple[State, Array]:
-        """One scan for a causal stack; layer after layer where one of them needs the whole sequence."""
-        if self.causal:
-            return super().run(weights, state, inputs)
+        """Layer after layer, each by its own fastest way through the whole sequence."""
         states = []
-        for layer, w, s in zip(self.layers, weights, state, strict=True):
+        for (layer, w), s in zip(self._with(weights), state, strict=True):
             s, inputs = layer.run(w, s, inputs)
             states.append(s)
         return tuple(states), inputs
@@ -106,6 +115,10 @@ class Backward(Architecture):
     def start(self, weights: Weights) -> State:
         """The state before the first input."""
         return self.layer.start(weights)
+
+    def project(self, weights: Weights) -> Weights:
+        """The nearest weights that the layer allows."""
+        return self.layer.project(weights)
 
     def run(self, weights: Weights, state: State, inputs: Float[Array, "time input"]) -> tuple[State, Array]:
         """States and outputs of a whole sequence."""
@@ -165,6 +178,10 @@ class Bidirectional(Architecture):
     def start(self, weights: Weights) -> State:
         """The state before the first input."""
         return self.forward.start(weights[0]), self.backward.start(weights[1])
+
+    def project(self, weights: Weights) -> Weights:
+        """The nearest weights that both layers allow."""
+        return self.forward.project(weights[0]), self.backward.project(weights[1])
 
     def run(self, weights: Weights, state: State, inputs: Float[Array, "time input"]) -> tuple[State, Array]:
         """States and outputs of a whole sequence."""

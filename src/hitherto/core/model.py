@@ -68,6 +68,10 @@ class Architecture(abc.ABC):
     def run(self, weights: Weights, state: State, inputs: Float[Array, "time input"]) -> tuple[State, Array]:
         """States after every step and outputs of every step, both with a leading time axis."""
 
+    def project(self, weights: Weights) -> Weights:
+        """The nearest weights that the family allows, for training that leaves its constraint; the same for most."""
+        return weights
+
 
 def _brief(value: Any) -> str:
     if isinstance(value, tuple):
@@ -82,15 +86,20 @@ def _brief(value: Any) -> str:
 class Recurrence(Architecture):
     """An architecture that goes forward one step at a time, with a state of fixed size."""
 
+    def prepare(self, weights: Weights) -> Weights:
+        """What `step` takes, made of the weights once a sequence: the same, unless they are a parametrisation."""
+        return weights
+
     @abc.abstractmethod
-    def step(self, weights: Weights, state: State, x: Float[Array, " input"]) -> tuple[State, Array]:
-        """One step: (state before, input) -> (state after, output)."""
+    def step(self, prepared: Weights, state: State, x: Float[Array, " input"]) -> tuple[State, Array]:
+        """One step with prepared weights: (state before, input) -> (state after, output)."""
 
     def run(self, weights: Weights, state: State, inputs: Float[Array, "time input"]) -> tuple[State, Array]:
         """One `lax.scan` of `step` over time."""
+        prepared = self.prepare(weights)
 
         def body(state, x):
-            state, y = self.step(weights, state, x)
+            state, y = self.step(prepared, state, x)
             return state, (state, y)
 
         return jax.lax.scan(body, state, inputs)[1]

@@ -31,6 +31,7 @@ class Basis:
         shrinkage: what noise on the states leaves of each coordinate's share; 1 without noise.
         leverage: sum over coordinates of shrinkage u^2.
         sums, grams: sum of u and of u u^T within each sequence.
+        renewal: leverage of the states without each sequence once they are orthonormal again, over what it was.
         roots: inverse Cholesky factor of the Gram matrix of u, centred, without each sequence.
         bound: state variables that vary.
         condition: ratio of the extreme singular values kept.
@@ -42,6 +43,7 @@ class Basis:
     leverage: Float[np.ndarray, "sequence time"]
     sums: Float[np.ndarray, "sequence rank"]
     grams: Float[np.ndarray, "sequence rank rank"]
+    renewal: Float[np.ndarray, " sequence"]
     roots: Float[np.ndarray, "sequence rank rank"]
     bound: int
     condition: float
@@ -83,6 +85,7 @@ class Fits:
         capacity: R^2 less what a target without any relation to the states would get on average.
         null_excess: E[|u|^2 z^2] / rank: how much more than rank / samples such a target gets.
         without: capacity without each sequence.
+        interaction: what each pair of sequences adds to the sum of all terms.
     """
 
     terms: tuple[Term, ...]
@@ -90,6 +93,7 @@ class Fits:
     capacity: Float[np.ndarray, " term"]
     null_excess: Float[np.ndarray, " term"]
     without: Float[np.ndarray, "sequence term"]
+    interaction: Float[np.ndarray, "sequence other"]
 
     @property
     def lags(self) -> int:
@@ -206,11 +210,14 @@ def _prepared(units: np.ndarray, variances: np.ndarray, shrinkage: np.ndarray, b
     sums, grams = units.sum(1), units.swapaxes(1, 2) @ units
     ridge = np.diag(rest * (1 / shrinkage - 1) + RIDGE * samples)
     without = samples * np.eye(rank) - grams - sums[:, :, None] * sums[:, None, :] / max(rest, 1) + ridge
+    leverage = np.square(units) @ shrinkage
+    remaining = leverage.sum() - leverage.sum(1)
     return Basis(
         units=units,
         variances=variances,
         shrinkage=shrinkage,
-        leverage=np.square(units) @ shrinkage,
+        leverage=leverage,
+        renewal=rest * shrinkage.sum() / np.maximum(remaining, LEAST_POWER * leverage.sum()),
         sums=sums,
         grams=grams,
         roots=np.linalg.inv(np.linalg.cholesky(without)) if rest else without,
@@ -259,6 +266,7 @@ def _explain(basis: Basis, series: Series, terms: tuple[Term, ...], white: bool)
         capacity=raw - chance.sum(0) / (basis.samples * total),
         null_excess=weighted.sum(0) / (basis.shrinkage.sum() * total),
         without=_without(basis, cross, z.sum(2), power, chance),
+        interaction=_interaction(basis, cross, b, raw, total),
     )
 
 
@@ -291,7 +299,20 @@ def _without(basis: Basis, cross: np.ndarray, sums: np.ndarray, power: np.ndarra
         explained[i] = np.einsum("kn,kn->k", c, c)
     # The floor is for a target that hardly varies outside one sequence, such as a token that occurs once.
     total = np.maximum(power.sum(0) - power - sums**2 / basis.rest, LEAST_POWER * power.sum(0))
-    return (explained - (chance.sum(0) - chance) / basis.rest) / total
+    return (explained - basis.renewal[:, None] * (chance.sum(0) - chance) / basis.rest) / total
+
+
+def _interaction(basis: Basis, cross: np.ndarray, b: np.ndarray, raw: np.ndarray, total: np.ndarray) -> np.ndarray:
+    # What a pair of sequences adds to the sum of R^2, 2 r_i . r_j / (samples sum z^2) with r the sum of u e within
+    # each. Where b is no more than chance, b times the mean Gram matrix does.
+    if basis.sequences < 2:
+        return np.empty((0, 0))
+    left = cross - b * (basis.samples / basis.sequences)
+    told = raw > 2 * basis.shrinkage.sum() / basis.samples
+    left[:, told] = cross[:, told] - b[told] @ basis.grams
+    left *= np.sqrt(2 * basis.shrinkage / (basis.samples * total[:, None]))
+    flat = left.reshape(basis.sequences, -1)
+    return flat @ flat.T
 
 
 def _joined(parts: list[Fits]) -> Fits:
@@ -301,4 +322,5 @@ def _joined(parts: list[Fits]) -> Fits:
         capacity=np.concatenate([p.capacity for p in parts]),
         null_excess=np.concatenate([p.null_excess for p in parts]),
         without=np.concatenate([p.without for p in parts], axis=1),
+        interaction=np.sum([p.interaction for p in parts], axis=0),
     )

@@ -10,6 +10,7 @@ FEWEST_SEQUENCES = 8
 TOO_FEW = f"fewer than {FEWEST_SEQUENCES} sequences give no interval"
 
 Samples = Float[np.ndarray, "sequence *axes"]
+Pairs = Float[np.ndarray, "sequence sequence *axes"]
 Values = Float[np.ndarray, "*axes"]
 
 
@@ -37,12 +38,24 @@ def leave_one_out(samples: Samples) -> Float[np.ndarray, "left_out *axes"]:
     return np.where(infinite.sum(0) > infinite, -np.inf, rest)
 
 
-def jackknife_error(without: Samples) -> Any:
-    """Standard error from values computed without each sequence, se^2 = (B-1)/B sum (v_i - mean v)^2."""
+def jackknife_error(without: Samples, interaction: Pairs | None = None) -> Any:
+    """Standard error from values computed without each sequence, se^2 = (B-1)/B sum (v_i - mean v)^2.
+
+    Args:
+        without: the value without each sequence.
+        interaction: what each pair of sequences adds to the value. The jackknife counts the variance of that
+            part, sum over pairs of its square, twice; with it given, once. Source: Efron and Stein (1981).
+    """
     count = len(without)
     if count < 2:
         return np.full(without.shape[1:], np.nan)
-    return np.sqrt((count - 1) / count * ((without - without.mean(0)) ** 2).sum(0))
+    square = (count - 1) / count * ((without - without.mean(0)) ** 2).sum(0)
+    if interaction is not None:
+        pairs = interaction[np.triu_indices(count, 1)]
+        # Residuals of a fit add up to zero, which shifts all pairs alike.
+        twice = ((pairs - pairs.mean(0)) ** 2).sum(0)
+        square = np.maximum(square - twice, twice / 2)  # the floor keeps the noise of a difference from reaching 0
+    return np.sqrt(square)
 
 
 def interval(value: Any, error: Any, sequences: int) -> dict[str, Any]:

@@ -131,8 +131,8 @@ def linear_memory(
     whole, noise = fields | {"statistics": totals}, fields | {"statistics": told | {"noise": NOISE}}
     return (
         _estimate(LINEAR_MEMORY, curve, without, by_lag),
-        _estimate(LINEAR_MEMORY_CAPACITY, total, without.sum(1), whole),
-        _estimate(LINEAR_MEMORY_CAPACITY_NOISY, noisy_total, noisy_without.sum(1), noise),
+        _estimate(LINEAR_MEMORY_CAPACITY, total, without.sum(1), whole, fits.interaction),
+        _estimate(LINEAR_MEMORY_CAPACITY_NOISY, noisy_total, noisy_without.sum(1), noise, noisy.interaction),
     )
 
 
@@ -192,15 +192,22 @@ def processing_capacity(
     by_degree = shared | {"axes": {"degree": np.array(list(fits))}, "cannot_tell": doubt}
     value, without = _degree_totals(fits, {d: np.ones(len(f.terms), bool) for d, f in fits.items()})
     share = shared | {"cannot_tell": doubt or _share_doubt(basis, value, channels)}
+    pairs = np.stack([f.interaction for f in fits.values()], -1)
+    linear = float(value[0] / value.sum())
+    steepness = (np.eye(len(value))[0] - linear) / value.sum()  # of the share, by degree
     return (
-        _estimate(PROCESSING_CAPACITY, value, without, by_degree),
+        _estimate(PROCESSING_CAPACITY, value, without, by_degree, pairs),
         _estimate(PROCESSING_CAPACITY_FOUND, *_degree_totals(fits, _significant(basis, fits)), by_degree),
-        _estimate(LINEAR_SHARE, float(value[0] / value.sum()), without[:, 0] / without.sum(1), share),
+        _estimate(LINEAR_SHARE, linear, without[:, 0] / without.sum(1), share, pairs @ steepness),
     )
 
 
-def _estimate(quantity: Quantity, value: Any, without: np.ndarray, fields: dict[str, Any]) -> Estimate:
-    error = jackknife_error(without.reshape(len(without), np.size(value)))
+def _estimate(
+    quantity: Quantity, value: Any, without: np.ndarray, fields: dict[str, Any], pairs: np.ndarray | None = None
+) -> Estimate:
+    count, entries = len(without), np.size(value)
+    pairs = None if pairs is None else pairs.reshape(count, count, entries)
+    error = jackknife_error(without.reshape(count, entries), pairs)
     bounds = interval(value, error if np.ndim(value) else float(error[0]), len(without))
     if fields["cannot_tell"]:
         bounds = {"standard_error": bounds["standard_error"]}

@@ -120,10 +120,11 @@ def _changes(trajectory: Trajectory, lags: int, past: Past, every: int = 1) -> F
 @partial(jax.jit, static_argnums=0)
 def _gaps(architecture: Recurrence, weights: PyTree, starts: PyTree, x: Array, own: Array) -> Array:
     """|y - y'|^2 of each (point, sequence) at every step; y' goes on from another state, y is the sequence's own."""
+    prepared = architecture.prepare(weights)
 
     def one(state, x, own):
         def body(state, given):
-            state, y = architecture.step(weights, state, given[0])
+            state, y = architecture.step(prepared, state, given[0])
             return state, ((y - given[1]) ** 2).sum()
 
         return jax.lax.scan(body, state, (x, own))[1]

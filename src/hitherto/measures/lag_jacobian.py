@@ -134,9 +134,10 @@ def _log_norms(trajectory: Trajectory, lags: int, seed: int, of: str) -> LogCurv
 @partial(jax.jit, static_argnums=0)
 def _sweep(architecture, weights, before: PyTree, x: Array, probes: PyTree) -> Float[Array, "lag run"]:
     """ln of the root mean square over probes of |v^T J_k|, scaled so that exact probes give |J_k|_F."""
+    prepared = architecture.prepare(weights)
 
     def one(state, x, cotangent):  # one run, all its probes
-        _, pull = jax.vjp(lambda s, u: architecture.step(weights, s, u), state, x)
+        _, pull = jax.vjp(lambda s, u: architecture.step(prepared, s, u), state, x)
         return jax.vmap(pull)(cotangent)
 
     def back(carry, given):

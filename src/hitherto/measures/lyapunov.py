@@ -111,10 +111,11 @@ def qr_exponents(
     """
     _, unravel = ravel_pytree(jax.tree.map(lambda s: s[0], before))
     count, size = q.shape
+    prepared = architecture.prepare(weights)
 
     def propagate(z, given):
         state, u = given
-        _, push = jax.linearize(lambda s: ravel_pytree(architecture.step(weights, s, u)[0])[0], state)
+        _, push = jax.linearize(lambda s: ravel_pytree(architecture.step(prepared, s, u)[0])[0], state)
         return jax.vmap(lambda direction: push(unravel(direction)))(z), None
 
     def block(carry, given):

@@ -231,7 +231,8 @@ def run_from(architecture: Architecture, weights: PyTree, starts: PyTree, inputs
 @partial(jax.jit, static_argnums=0)
 def _stepped_outputs(layer: Recurrence, weights: PyTree, before: PyTree, inputs: Array) -> Array:
     # Outputs of a layer from states already known: every step on its own, no scan.
-    return jax.vmap(jax.vmap(lambda s, x: layer.step(weights, s, x)[1]))(before, inputs)
+    prepared = layer.prepare(weights)
+    return jax.vmap(jax.vmap(lambda s, x: layer.step(prepared, s, x)[1]))(before, inputs)
 
 
 def starts(model: Model, sequences: int) -> PyTree:
