@@ -19,8 +19,8 @@ class Sequences(NamedTuple):
     targets: Num[np.ndarray, "sequence time *output"]
     mask: Bool[np.ndarray, "sequence time"]
 
-    def __getitem__(self, index) -> "Sequences":  # type: ignore[override]
-        """The sequences that an index, a slice or an array of indices picks."""
+    def take(self, index: slice | np.ndarray) -> "Sequences":
+        """The sequences that a slice or an array of indices picks."""
         return Sequences(self.inputs[index], self.targets[index], self.mask[index])
 
 
