@@ -9,15 +9,19 @@ import hitherto
 
 ROOT = Path(hitherto.__file__).parent
 MAY_IMPORT = {
-    "core": set(),
+    "core": {"files"},
+    "theory": {"core"},
     "files": set(),
     "inputs": set(),
     "architectures": {"core", "files"},
     "measures": {"core", "architectures"},
+    "tasks": {"core", "inputs"},
+    "training": {"core", "architectures", "tasks", "files"},
+    "papers": {"core", "theory", "architectures", "measures", "tasks", "training"},
     "report": {"core"},
     "embedded": {"core", "architectures", "inputs"},
     "profiling": {"core", "architectures", "measures", "report", "files", "inputs"},
-    "terminal": {"core", "architectures", "report", "embedded", "files", "inputs", "profiling"},
+    "terminal": {"core", "architectures", "report", "embedded", "files", "inputs", "papers", "profiling"},
     "cli": {"terminal"},
     "__init__": {"core", "architectures", "embedded", "profiling"},
 }

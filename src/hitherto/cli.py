@@ -68,7 +68,7 @@ def profile(
     max_bytes
         Refuse files whose arrays would take more.
     """
-    from hitherto.terminal import Job, Reading, Settings, profile_file
+    from hitherto.terminal.profiles import Job, Reading, Settings, profile_file
 
     profile_file(
         Job(model, layer, input, initial_state, out, json),
@@ -77,14 +77,119 @@ def profile(
     )
 
 
+@app.command
+def run(
+    experiment: str,
+    /,
+    *,
+    size: str = "ci",
+    workers: int | None = None,
+    scheduler: str | None = None,
+    out: Path = Path("results"),
+) -> int:
+    """Run an experiment; cases that are recorded in the folder are not computed again.
+
+    Parameters
+    ----------
+    experiment
+        Its name, see `hitherto list`.
+    size
+        ci takes seconds, paper minutes to hours, cluster more.
+    workers
+        Worker processes on this machine; without it, cases run in this process.
+    scheduler
+        Address of a running Dask scheduler, such as tcp://10.0.0.1:8786.
+    out
+        Folder of the results.
+    """
+    from hitherto.terminal.experiments import run_experiment
+
+    return run_experiment(experiment, out, size, workers, scheduler)
+
+
+@app.command
+def check(name: str | None = None, /, *, size: str = "ci", json: bool = False) -> int:
+    """Check theorems against measurements; exit status 1 if one fails.
+
+    Parameters
+    ----------
+    name
+        A paper or a claim, see `hitherto list`; all of them if not given.
+    size
+        ci for the smallest case of each, paper for the larger ones too.
+    json
+        One JSON object a line instead of a table.
+    """
+    from hitherto.terminal.experiments import check_claims
+
+    return check_claims(name, size, json)
+
+
+@app.command
+def report(folder: Path, /, *, out: Path = Path("results.html")) -> None:
+    """Draw the results in a folder as one page.
+
+    Parameters
+    ----------
+    folder
+        Where `hitherto run` put them.
+    out
+        The page.
+    """
+    from hitherto.terminal.results import report_folder
+
+    report_folder(folder, out)
+
+
+@app.command
+def export(folder: Path, file: Path, /) -> None:
+    """Write the results in a folder to one file for other programs.
+
+    Parameters
+    ----------
+    folder
+        Where `hitherto run` put them.
+    file
+        Ends in .nc (netCDF), .parquet or .csv.
+    """
+    from hitherto.terminal.results import export_folder
+
+    export_folder(folder, file)
+
+
+@app.command(name="list")
+def list_() -> None:
+    """List papers, claims and experiments."""
+    from hitherto.terminal.experiments import show_list
+
+    show_list()
+
+
+@app.command
+def cite(*claims: str) -> None:
+    """Print BibTeX for claims or papers; for all of them if none is named.
+
+    Parameters
+    ----------
+    claims
+        Names of claims or papers.
+    """
+    from hitherto.terminal.experiments import show_citations
+
+    show_citations(list(claims))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; errors that the user can mend are one line on standard error and exit status 2."""
     try:
-        app(sys.argv[1:] if arguments is None else arguments, result_action="return_value")
+        status = app(sys.argv[1:] if arguments is None else arguments, result_action="return_value")
     except (ValueError, ImportError) as error:
         print(f"hitherto: {error}", file=sys.stderr)
         return 2
-    return 0
+    except KeyboardInterrupt:
+        print("hitherto: stopped; finished cases are recorded", file=sys.stderr)
+        return 130
+    return status or 0
 
 
 if __name__ == "__main__":

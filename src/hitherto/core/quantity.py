@@ -31,7 +31,7 @@ class Estimate:
 
     Attributes:
         quantity: what was asked.
-        value: a number, or an array with one axis for each of `quantity.axes`.
+        value: a number (a Python int is exact, however large), or an array with one axis for each of `quantity.axes`.
         standard_error: of the value, in its unit and shape; 0 where the value is exact, None where there is none.
         low, high: ends of the 95% interval, in the value's shape; None where no interval can be given.
         axes: coordinates along each axis, for example {"lag": [0, 1, 2]}.
@@ -43,7 +43,7 @@ class Estimate:
     """
 
     quantity: Quantity
-    value: float | Float[np.ndarray, "..."]
+    value: int | float | Float[np.ndarray, "..."]
     standard_error: float | Float[np.ndarray, "..."] | None = None
     low: float | Float[np.ndarray, "..."] | None = None
     high: float | Float[np.ndarray, "..."] | None = None
@@ -191,6 +191,11 @@ TRANSIENT_PEAK = Quantity("transient_peak", "max over k of the spectral norm of 
 KREISS_BOUND = Quantity("kreiss_bound", "lower bound on a grid of the Kreiss constant sup (|z|-1) |(zI-W)^-1|, |z| > 1")
 CONTRACTION_BOUND = Quantity(
     "contraction_bound", "smallest proven bound on the state map's Lipschitz constant in some norm; below 1 it forgets"
+)
+
+# Separation ranks: measures/separation_rank.py
+START_END_RANK = Quantity(
+    "start_end_rank", "least K with y = sum over k <= K of g_k(inputs before the cut) g'_k(inputs after it)"
 )
 
 QUANTITIES: tuple[Quantity, ...] = tuple(v for v in globals().values() if isinstance(v, Quantity))

@@ -1,4 +1,4 @@
-"""What the command line does once its arguments are parsed: load, profile, write, print."""
+"""`hitherto profile`: load, profile, write, print."""
 
 import hashlib
 import shlex

@@ -1,0 +1,195 @@
+"""Second-order recurrent layers (2RNN): input and hidden vector multiply, through a full tensor or its CP form."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from hitherto.architectures.activations import activation
+from hitherto.architectures.rnn import read_out
+from hitherto.core.model import Architecture, Hidden, Model, Recurrence, Weights
+
+PIECE = 16  # steps whose matrices `tensor x[t]` are held at once: enough for one good matmul, small beside the tensor
+
+
+@dataclass(frozen=True)
+class SecondOrderRNN(Recurrence):
+    """h[t] = activation(A(h[t-1], x[t]) + weight_hh h[t-1] + weight_ih x[t] + bias),
+    y[t] = readout output_activation(h[t]).
+
+    A(h, x)_i = sum over j, m of tensor[i, j, m] h_j x_m. With `cp_rank` (CPRNN) it is
+    factor_out ((factor_hidden^T h) * (factor_input^T x)), * elementwise, and the tensor is never formed.
+
+    Weights: `tensor` (width, width, input) in the order out, hidden, input, or `factor_out` (width, cp_rank),
+    `factor_hidden` (width, cp_rank) and `factor_input` (input, cp_rank); with `first_order` also `weight_hh`
+    (width, width) and `weight_ih` (width, input); with `bias` also `bias` (width); `readout` (readout_size, width)
+    unless `readout_size` is None, when y = output_activation(h); optionally `initial_h` (width), else h[0] = 0.
+
+    Attributes:
+        cp_rank: terms of the CP form; None for the full tensor. The CP form is the smaller one where
+            cp_rank (2 width + input_size) < width^2 input_size, and reaches every tensor from
+            min(width^2, width input_size) on.
+        first_order: whether there are terms linear in h and in x; without them and without bias, h[0] = 0 stays 0.
+        activation: applied to the new state.
+        output_activation: applied to what leaves, the recurrence keeps h as it is.
+        variance: fresh weights are uniform on (-b, b) with b^2 / 3 = variance / width, the tensor's entries with
+            b^2 / 3 = variance / (width input_size); 1/3 is the authors' law U(-1/sqrt(width), 1/sqrt(width)), of
+            which they have no form for the full tensor.
+
+    Raises:
+        ValueError: if a size is below 1 or an activation is unknown.
+
+    Cost of a step: width^2 input_size products with the full tensor, (2 width + input_size) cp_rank in the CP form,
+    besides those of first order.
+    Source: Lizaire et al. (2024), arXiv 2406.05045 (CPRNN); Lizaire et al. (2026), arXiv 2604.02201 (stacks).
+    """
+
+    input_size: int
+    width: int
+    readout_size: int | None = None
+    cp_rank: int | None = None
+    first_order: bool = True
+    bias: bool = True
+    activation: str = "linear"
+    output_activation: str = "linear"
+    variance: float = 1 / 3
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "input_size", "width", "readout_size", "cp_rank")
+        for name in (self.activation, self.output_activation):
+            activation(name)
+
+    @property
+    def output_size(self) -> int:
+        """Channels of y."""
+        return self.width if self.readout_size is None else self.readout_size
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every weight by name, `initial_h` left out."""
+        n, m, r = self.width, self.input_size, self.cp_rank
+        shapes: dict[str, tuple[int, ...]] = {"tensor": (n, n, m)}
+        if r is not None:
+            shapes = {"factor_out": (n, r), "factor_hidden": (n, r), "factor_input": (m, r)}
+        if self.first_order:
+            shapes |= {"weight_hh": (n, n), "weight_ih": (n, m)}
+        if self.bias:
+            shapes |= {"bias": (n,)}
+        return shapes if self.readout_size is None else shapes | {"readout": (self.readout_size, n)}
+
+    def init(self, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Weights:
+        """Fresh weights by the law of the class."""
+        shapes = self.shapes()
+        keys = jax.random.split(key, len(shapes))
+        return {name: self._fresh(k, name, shapes[name], dtype) for k, name in zip(keys, shapes, strict=True)}
+
+    def _fresh(self, key: PRNGKeyArray, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
+        fan_in = self.width * (self.input_size if name == "tensor" else 1)
+        bound = (3 * self.variance / fan_in) ** 0.5
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    def start(self, weights: Weights) -> Hidden:
+        """The state before the first input."""
+        if "initial_h" in weights:
+            return Hidden(jnp.asarray(weights["initial_h"]))
+        return Hidden(jnp.zeros(self.width, jnp.result_type(*weights.values())))
+
+    def step(self, prepared: Weights, state: Hidden, x: Float[Array, " input"]) -> tuple[Hidden, Array]:
+        """(state before, x) -> (state after, y)."""
+        h = self._advance(prepared, state.h, self._from_inputs(prepared, x))
+        return Hidden(h), self._leave(prepared, h)
+
+    def run(self, weights: Weights, state: Hidden, inputs: Float[Array, "time input"]) -> tuple[Hidden, Array]:
+        """States and outputs of a whole sequence; all that the inputs decide alone is computed outside the scan.
+
+        The full tensor meets the inputs `PIECE` steps at a time, so that the tensor and its gradient are touched once
+        a piece by one matmul, and memory stays at PIECE width^2 a sequence: the backward pass computes pieces again.
+        """
+        along = self._through if self.cp_rank is not None else self._piecewise
+        h = along(weights, state.h, inputs)
+        return Hidden(h), jax.vmap(partial(self._leave, weights))(h)
+
+    def _piecewise(self, weights: Weights, h: Array, inputs: Array) -> Array:
+        if len(inputs) <= PIECE:
+            return self._through(weights, h, inputs)
+        piece = jax.checkpoint(partial(self._through, weights))
+
+        def body(h, xs):
+            states = piece(h, xs)
+            return states[-1], states
+
+        count = (len(inputs) - 1) // PIECE  # whole pieces; the last, whole or not, goes alone
+        cut = count * PIECE
+        h, states = jax.lax.scan(body, h, inputs[:cut].reshape(count, PIECE, self.input_size))
+        return jnp.concatenate([states.reshape(cut, self.width), piece(h, inputs[cut:])])
+
+    def _through(self, weights: Weights, h: Array, inputs: Array) -> Array:
+        def body(h, part):
+            h = self._advance(weights, h, part)
+            return h, h
+
+        return jax.lax.scan(body, h, self._from_inputs(weights, inputs))[1]
+
+    def _from_inputs(self, weights: Weights, x: Float[Array, "*time input"]) -> tuple[Array, Array]:
+        """What the inputs decide alone: the matrix or the CP gate that meets h, and the summand without h."""
+        added = jnp.zeros((*x.shape[:-1], self.width), x.dtype)
+        if self.first_order:
+            added = added + x @ weights["weight_ih"].T
+        if self.bias:
+            added = added + weights["bias"]
+        if self.cp_rank is not None:
+            return x @ weights["factor_input"], added
+        matrix = jnp.tensordot(x, weights["tensor"], (-1, 2))
+        return matrix + weights["weight_hh"] if self.first_order else matrix, added
+
+    def _advance(self, weights: Weights, h: Float[Array, " width"], part: tuple[Array, Array]) -> Array:
+        meets, added = part
+        if self.cp_rank is None:
+            return activation(self.activation)(meets @ h + added)
+        product = weights["factor_out"] @ ((h @ weights["factor_hidden"]) * meets)
+        if self.first_order:
+            product = product + weights["weight_hh"] @ h
+        return activation(self.activation)(product + added)
+
+    def _leave(self, weights: Weights, h: Float[Array, " width"]) -> Array:
+        return read_out(weights, activation(self.output_activation)(h))
+
+
+def cp_to_full(model: Model) -> Model:
+    """The same function with tensor[i, j, m] = sum over r of factor_out[i, r] factor_hidden[j, r] factor_input[m, r].
+
+    Args:
+        model: a SecondOrderRNN with `cp_rank`; its other weights are kept.
+    Returns:
+        A model with `cp_rank` None, the tensor summed in float64 and rounded once to the precision of the weights.
+    Raises:
+        ValueError: if the model is anything else.
+
+    Cost: width^2 input_size entries, cp_rank products each.
+    """
+    layer = model.architecture
+    if not isinstance(layer, SecondOrderRNN) or layer.cp_rank is None:
+        raise ValueError(
+            f"cp_to_full takes a SecondOrderRNN with cp_rank, found {layer}; give such a layer, and of a stack one "
+            "layer after another"
+        )
+    names = ("factor_out", "factor_hidden", "factor_input")
+    factors = [np.asarray(model.weights[name], np.float64) for name in names]
+    kept = {name: weight for name, weight in model.weights.items() if name not in names}
+    tensor = np.einsum("ir,jr,mr->ijm", *factors, optimize=True).astype(model.dtype)
+    return Model(replace(layer, cp_rank=None), kept | {"tensor": tensor})
+
+
+def check_sizes(layer: Architecture, *names: str) -> None:
+    """Refuse sizes below 1; a size that is None is not asked for.
+
+    Raises:
+        ValueError: if the field of one of the names is below 1.
+    """
+    for name in names:
+        size = getattr(layer, name)
+        if size is not None and size < 1:
+            raise ValueError(f"a {type(layer).__name__} was asked for with {name}={size}; give at least 1")

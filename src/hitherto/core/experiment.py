@@ -1,0 +1,190 @@
+"""Experiments as data: claims and measurements over a grid, run to records that resume."""
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hitherto.core.claim import Case, Claim, Measurement, Verdict, check
+from hitherto.core.identity import canonical, case_id, code_version
+from hitherto.core.model import precision
+from hitherto.core.names import known
+from hitherto.core.quantity import Estimate
+from hitherto.core.store import Record, Store
+
+Ask = Claim | Measurement
+SIZES = ("ci", "paper", "cluster")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """How the records are drawn: theory as lines, measurement as points.
+
+    Attributes:
+        x: the coordinate along the axis.
+        by: coordinates that tell one curve from another; those that are left are averaged over.
+        x_label: with its unit.
+        log_y: whether the value's axis is logarithmic.
+    """
+
+    x: str
+    by: tuple[str, ...] = ()
+    x_label: str = ""
+    log_y: bool = False
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Claims and measurements over a grid of cases.
+
+    Attributes:
+        id: `<paper>.<name>`.
+        says: what it shows.
+        asks: what is checked and measured at each point.
+        case: coordinates -> case, or None where the grid has no point.
+        grid: values by coordinate.
+        sizes: changed values by size: `ci` takes seconds, `paper` minutes to hours, `cluster` more.
+        plot: how to draw it.
+    """
+
+    id: str
+    says: str
+    asks: tuple[Ask, ...]
+    case: Callable[..., Case | None]
+    grid: Mapping[str, Sequence[Any]]
+    sizes: Mapping[str, Mapping[str, Sequence[Any]]]
+    plot: Plot
+
+
+class Job(NamedTuple):
+    """One question at one point of the grid."""
+
+    id: str
+    ask: Ask
+    coordinates: dict[str, Any]
+    case: Case
+    code: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A case that raised; nothing is recorded, so that the next run tries again."""
+
+    ask: str
+    coordinates: Mapping[str, Any]
+    error: str
+
+
+def jobs(experiment: Experiment, size: str = "ci") -> list[Job]:
+    """Every question at every point of the grid; claims only where their hypotheses hold.
+
+    Raises:
+        ValueError: for an unknown size, a size that changes what the grid does not have, or an empty grid.
+    """
+    known(size, experiment.sizes, f"size of {experiment.id}")
+    changed = experiment.sizes[size]
+    for name in changed:
+        known(name, experiment.grid, f"coordinate of {experiment.id}")
+    grid = {name: tuple(changed.get(name, values)) for name, values in experiment.grid.items()}
+    if empty := [name for name, values in grid.items() if not values]:
+        raise ValueError(f"the grid of {experiment.id} is empty: no values for {', '.join(empty)}; give one at least")
+    points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    placed = [(point, case) for point in points if (case := experiment.case(**point)) is not None]
+    return [
+        Job(case_id(ask, case), ask, canonical(point), case, code_version(ask))
+        for point, case in placed
+        for ask in experiment.asks
+        if not (isinstance(ask, Claim) and ask.hypotheses(case))
+    ]
+
+
+def run(
+    experiment: Experiment,
+    out: str | Path,
+    size: str = "ci",
+    *,
+    map_jobs: Callable[[Iterator[Job]], Iterator[Record | Failure]] | None = None,
+) -> Iterator[Record | Failure]:
+    """Compute what is missing in the folder `out`, and yield each result once it is safe on disk.
+
+    Cases that are recorded for the same definition and the same code are skipped. Whatever is killed, at most the
+    cases in flight are lost.
+
+    Args:
+        map_jobs: jobs -> results in any order; one after the other in this process if not given. See
+            `core.cluster` for worker processes.
+    Raises:
+        ValueError: for a grid that makes no sense, or a folder that cannot be written or is of a newer version.
+    """
+    wanted = jobs(experiment, size)
+    store = Store(Path(out) / experiment.id).open(described(experiment))
+    missing = (job for job in wanted if not store.has(job.id))  # asked late: another run may share the folder
+    for result in (map_jobs or _one_by_one)(missing):
+        if isinstance(result, Record):
+            store.add(result)
+        yield result
+
+
+def answer(job: Job) -> Record | Failure:
+    """Answer one question; an exception is a `Failure`, so that one bad case does not end the others."""
+    started = time.perf_counter()
+    try:
+        verdict, measured = _asked(job.ask, job.case)
+    except Exception as error:  # whatever a measure does, the other cases go on
+        return Failure(job.ask.id, job.coordinates, f"{type(error).__name__}: {error}")
+    return Record(
+        id=job.id,
+        ask=job.ask.id,
+        coordinates=job.coordinates,
+        case=canonical(job.case),
+        outcome=verdict.outcome if verdict else "measured",
+        reason=verdict.reason if verdict else "",
+        predicted=verdict.predicted.to_dict() if verdict and verdict.predicted else None,
+        measured=tuple(estimate.to_dict() for estimate in measured),
+        seconds=time.perf_counter() - started,
+        code=job.code,
+        versions=_versions(),
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+
+
+def described(experiment: Experiment) -> dict[str, Any]:
+    """What a report must know of an experiment, as plain values."""
+    return {
+        "id": experiment.id,
+        "says": experiment.says,
+        "plot": canonical(experiment.plot),
+        "asks": {ask.id: _described(ask) for ask in experiment.asks},
+    }
+
+
+def _described(ask: Ask) -> dict[str, Any]:
+    if isinstance(ask, Measurement):
+        return {"says": ask.says}
+    return {"says": ask.says, "source": str(ask.source), "relation": ask.relation, "quantity": ask.quantity.name}
+
+
+def _asked(ask: Ask, case: Case) -> tuple[Verdict | None, tuple[Estimate, ...]]:
+    if isinstance(ask, Claim):
+        verdict = check(ask, case)
+        return verdict, (verdict.measured,) if verdict.measured else ()
+    with precision(np.float64):
+        found = ask.measure(case)
+    return None, found if isinstance(found, tuple) else (found,)
+
+
+def _one_by_one(missing: Iterator[Job]) -> Iterator[Record | Failure]:
+    return map(answer, missing)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("hitherto", "jax", "numpy")} | {"python": platform.python_version()}

@@ -1,0 +1,1 @@
+"""Closed forms, one file a paper: numbers in, numbers out, never models and never measurements."""
