@@ -103,7 +103,7 @@ def page(estimates: Sequence[Estimate], provenance: Mapping[str, Any], sentences
     """
     scene = Scene(estimates, provenance)
     assumed = dict.fromkeys((*provenance.get("assumptions", ()), *(a for e in estimates for a in e.assumptions)))
-    return _template().render(
+    return template("page").render(
         name=provenance.get("file") or provenance.get("layer") or "Recurrent model",
         subtitle=provenance.get("architecture", ""),
         headline=[_ranged(f"{capitalised(clause)}.") for clause in sentences[0].rstrip(".").split("; ")]
@@ -119,12 +119,13 @@ def page(estimates: Sequence[Estimate], provenance: Mapping[str, Any], sentences
     )
 
 
-def _template() -> Any:
+def template(name: str) -> Any:
+    """A page's template; all that is put into one is escaped."""
     loader = PackageLoader("hitherto.report", "")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("page.html.jinja")
+    return environment.get_template(f"{name}.html.jinja")
 
 
 def _shown(panel: Panel, scene: Scene) -> Shown:
