@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("*/*.md"), ROOT / "README.md"])
 SAMPLE = re.compile(r"^(?P<skipped><!-- not run: .+ -->\n+)?```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def samples(page: Path) -> list[str]:
-    """The Python of one page, each sample behind as many blank lines as tracebacks need to name its line."""
-    text = page.read_text()
-    found = [match for match in SAMPLE.finditer(text) if not match["skipped"]]
-    return ["\n" * text.count("\n", 0, match.start("code")) + match["code"] for match in found]
+def samples(page: Path) -> str:
+    """All the Python of one page as one program, every line where it stands in the page."""
+    text, program = page.read_text(), ""
+    for match in SAMPLE.finditer(text):
+        if not match["skipped"]:
+            program += "\n" * (text.count("\n", 0, match.start("code")) - program.count("\n")) + match["code"]
+    return program
 
 
 def named(page: Path) -> str:
@@ -39,9 +42,9 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.exists() and samples(page)], ids=named)
 def test_samples_run(page, folder):
-    namespace = {"__name__": "sample"}
-    for code in samples(page):
-        exec(compile(code, page, "exec"), namespace)
+    program = folder / f"{page.stem}.py".replace("-", "_")
+    program.write_text(samples(page))
+    runpy.run_path(str(program), run_name="__main__")
 
 
 def test_the_table_of_measures_has_every_quantity():

@@ -4,29 +4,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit
     from hitherto.architectures.as_json import from_json, to_json
     from hitherto.architectures.gated import GRU, LSTM
     from hitherto.architectures.outside import load
     from hitherto.architectures.outside.live import adapt
     from hitherto.architectures.outside.torch_names import save
     from hitherto.architectures.rnn import RNN
+    from hitherto.architectures.second_order import SecondOrderRNN
     from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
+    from hitherto.core.claim import Case, Claim, Measurement, NotCovered, Verdict, check, predict
+    from hitherto.core.experiment import Experiment, Plot, run
     from hitherto.core.model import Architecture, Model, build, states_and_outputs
     from hitherto.core.quantity import QUANTITIES, Estimate, Quantity
+    from hitherto.core.source import Paper, Source, cite
+    from hitherto.core.task import Demand, Sequences, Task
     from hitherto.embedded import embedded_model
     from hitherto.profiling import Profile, Settings, measure, profile
 
 # Where each public name lives. They are imported on first use, so that `hitherto --help` does not wait for JAX.
 _HOMES = {
+    "architectures.arithmetic_circuit": ("ArithmeticCircuit",),
     "architectures.as_json": ("from_json", "to_json"),
     "architectures.gated": ("GRU", "LSTM"),
     "architectures.outside": ("load",),
     "architectures.outside.live": ("adapt",),
     "architectures.outside.torch_names": ("save",),
     "architectures.rnn": ("RNN",),
+    "architectures.second_order": ("SecondOrderRNN",),
     "architectures.wrappers": ("Backward", "Bidirectional", "Deep"),
+    "core.claim": ("Case", "Claim", "Measurement", "NotCovered", "Verdict", "check", "predict"),
+    "core.experiment": ("Experiment", "Plot", "run"),
     "core.model": ("Architecture", "Model", "build", "states_and_outputs"),
     "core.quantity": ("QUANTITIES", "Estimate", "Quantity"),
+    "core.source": ("Paper", "Source", "cite"),
+    "core.task": ("Demand", "Sequences", "Task"),
     "embedded": ("embedded_model",),
     "profiling": ("Profile", "Settings", "measure", "profile"),
 }
@@ -38,21 +50,39 @@ __all__ = [
     "QUANTITIES",
     "RNN",
     "Architecture",
+    "ArithmeticCircuit",
     "Backward",
     "Bidirectional",
+    "Case",
+    "Claim",
     "Deep",
+    "Demand",
     "Estimate",
+    "Experiment",
+    "Measurement",
     "Model",
+    "NotCovered",
+    "Paper",
+    "Plot",
     "Profile",
     "Quantity",
+    "SecondOrderRNN",
+    "Sequences",
     "Settings",
+    "Source",
+    "Task",
+    "Verdict",
     "adapt",
     "build",
+    "check",
+    "cite",
     "embedded_model",
     "from_json",
     "load",
     "measure",
+    "predict",
     "profile",
+    "run",
     "save",
     "states_and_outputs",
     "to_json",
