@@ -4,14 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit
+    from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, FeatureFunction, OneHot, Powers, Templates
     from hitherto.architectures.as_json import from_json, to_json
     from hitherto.architectures.gated import GRU, LSTM
     from hitherto.architectures.outside import load
     from hitherto.architectures.outside.live import adapt
     from hitherto.architectures.outside.torch_names import save
     from hitherto.architectures.rnn import RNN
-    from hitherto.architectures.second_order import SecondOrderRNN
+    from hitherto.architectures.second_order import SecondOrderRNN, cp_to_full
     from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
     from hitherto.core.claim import Case, Claim, Measurement, NotCovered, Verdict, check, predict
     from hitherto.core.experiment import Experiment, Plot, run
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 # Where each public name lives. They are imported on first use, so that `hitherto --help` does not wait for JAX.
 _HOMES = {
-    "architectures.arithmetic_circuit": ("ArithmeticCircuit",),
+    "architectures.arithmetic_circuit": ("ArithmeticCircuit", "FeatureFunction", "OneHot", "Powers", "Templates"),
     "architectures.as_json": ("from_json", "to_json"),
     "architectures.gated": ("GRU", "LSTM"),
     "architectures.outside": ("load",),
     "architectures.outside.live": ("adapt",),
     "architectures.outside.torch_names": ("save",),
     "architectures.rnn": ("RNN",),
-    "architectures.second_order": ("SecondOrderRNN",),
+    "architectures.second_order": ("SecondOrderRNN", "cp_to_full"),
     "architectures.wrappers": ("Backward", "Bidirectional", "Deep"),
     "core.claim": ("Case", "Claim", "Measurement", "NotCovered", "Verdict", "check", "predict"),
     "core.experiment": ("Experiment", "Plot", "run"),
@@ -59,11 +59,14 @@ __all__ = [
     "Demand",
     "Estimate",
     "Experiment",
+    "FeatureFunction",
     "Measurement",
     "Model",
     "NotCovered",
+    "OneHot",
     "Paper",
     "Plot",
+    "Powers",
     "Profile",
     "Quantity",
     "SecondOrderRNN",
@@ -71,11 +74,13 @@ __all__ = [
     "Settings",
     "Source",
     "Task",
+    "Templates",
     "Verdict",
     "adapt",
     "build",
     "check",
     "cite",
+    "cp_to_full",
     "embedded_model",
     "from_json",
     "load",

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from hitherto.core.names import known
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -63,10 +65,7 @@ def activation(name: str) -> Activation:
         ValueError: if there is no such activation, or the parameters are not numbers of the right count.
     """
     match = re.fullmatch(r"(\w+)(?:\(([^()]*)\))?", name.replace(" ", ""))
-    family = _FAMILIES.get(match[1]) if match else None
-    if family is None:
-        raise ValueError(f"no activation is called {name!r}; there are {', '.join(sorted(_FAMILIES))}")
-    defaults, make = family
+    defaults, make = _FAMILIES[known(match[1] if match else name, _FAMILIES, "activation")]
     given = tuple(float(v) for v in match[2].split(",")) if match[2] else defaults
     if len(given) != len(defaults):
         raise ValueError(f"{match[1]} takes {len(defaults)} parameters, {name!r} gives {len(given)}")

@@ -101,7 +101,7 @@ class ArithmeticCircuit(Recurrence):
 
         h = jax.lax.scan(body, _recurrent_factor(weights, state), inputs @ weights["weight_ih"].T)[1]
         begun = jnp.ones(len(inputs), state.begun.dtype)
-        return CircuitState(h, begun), jax.vmap(partial(read_out, weights))(h)
+        return CircuitState(h, begun), read_out(weights, h)
 
 
 def _recurrent_factor(weights: Weights, state: CircuitState) -> Float[Array, " width"]:

@@ -8,12 +8,20 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
 from hitherto.architectures.activations import activation
+from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, OneHot, Powers, Templates
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.rnn import RNN
+from hitherto.architectures.second_order import SecondOrderRNN
 from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
 from hitherto.core.model import Architecture
 
-_KINDS: dict[str, type[Architecture]] = {k.__name__: k for k in (RNN, LSTM, GRU, Deep, Bidirectional, Backward)}
+_KINDS: dict[str, type[Architecture]] = {
+    kind.__name__: kind
+    for kind in (
+        *(RNN, LSTM, GRU, SecondOrderRNN, ArithmeticCircuit, OneHot, Templates, Powers),
+        *(Deep, Bidirectional, Backward),
+    )
+}
 MAX_SIZE = 2**24  # units or channels
 
 

@@ -14,6 +14,7 @@ from hitherto.architectures.rnn import read_out
 from hitherto.core.model import Architecture, Hidden, Model, Recurrence, Weights
 
 PIECE = 16  # steps whose matrices `tensor x[t]` are held at once: enough for one good matmul, small beside the tensor
+KEPT = 2**22  # entries of such matrices that one sequence may keep for its gradient; with more they are made again
 
 
 @dataclass(frozen=True)
@@ -106,16 +107,21 @@ class SecondOrderRNN(Recurrence):
         """States and outputs of a whole sequence; all that the inputs decide alone is computed outside the scan.
 
         The full tensor meets the inputs `PIECE` steps at a time, so that the tensor and its gradient are touched once
-        a piece by one matmul, and memory stays at PIECE width^2 a sequence: the backward pass computes pieces again.
+        a piece by one matmul.
+
+        Cost: for gradients of the full tensor, length width^2 entries are kept a sequence if that is at most `KEPT`;
+        else PIECE width^2, and half as many products again.
         """
         along = self._through if self.cp_rank is not None else self._piecewise
         h = along(weights, state.h, inputs)
-        return Hidden(h), jax.vmap(partial(self._leave, weights))(h)
+        return Hidden(h), self._leave(weights, h)
 
     def _piecewise(self, weights: Weights, h: Array, inputs: Array) -> Array:
         if len(inputs) <= PIECE:
             return self._through(weights, h, inputs)
-        piece = jax.checkpoint(partial(self._through, weights))
+        piece = partial(self._through, weights)
+        if len(inputs) * self.width**2 > KEPT:
+            piece = jax.checkpoint(piece)
 
         def body(h, xs):
             states = piece(h, xs)
@@ -154,7 +160,7 @@ class SecondOrderRNN(Recurrence):
             product = product + weights["weight_hh"] @ h
         return activation(self.activation)(product + added)
 
-    def _leave(self, weights: Weights, h: Float[Array, " width"]) -> Array:
+    def _leave(self, weights: Weights, h: Float[Array, "*time width"]) -> Float[Array, "*time output"]:
         return read_out(weights, activation(self.output_activation)(h))
 
 

@@ -125,7 +125,8 @@ def run(
         ValueError: for a grid that makes no sense, or a folder that cannot be written or is of a newer version.
     """
     wanted = jobs(experiment, size)
-    store = Store(Path(out) / experiment.id).open(described(experiment))
+    planned = {"size": size, "cases": len(wanted)}
+    store = Store(Path(out) / experiment.id).open(described(experiment) | {"planned": planned})
     missing = (job for job in wanted if not store.has(job.id))  # asked late: another run may share the folder
     for result in (map_jobs or _one_by_one)(missing):
         if isinstance(result, Record):

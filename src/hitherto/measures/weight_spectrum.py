@@ -25,6 +25,7 @@ from hitherto.core.quantity import (
 LONGEST_POWER, GROWTH_HORIZON = 10_000, 100
 LARGEST_LOG_SCALE, SCHATTEN = 100.0, (32.0, 512.0, 8192.0)
 FEW_UNITS = 64
+ADDITIVE = (RNN, LSTM, GRU)
 SOURCE = "linear algebra of the weights"
 
 Matrix = Float[np.ndarray, "unit unit"]
@@ -186,7 +187,7 @@ def _horizon(radius: float) -> int:
 
 
 def _layers(model: Model) -> Iterator[tuple[str, object, dict]]:
-    """Every single layer of a model with its name and weights."""
+    """Every single layer in which weight_hh acts on the state additively, with its name and prepared weights."""
 
     def walk(architecture, weights, name):
         if isinstance(architecture, Deep):
@@ -197,8 +198,8 @@ def _layers(model: Model) -> Iterator[tuple[str, object, dict]]:
             yield from walk(architecture.backward, weights[1], f"{name} backward".strip())
         elif isinstance(architecture, Backward):
             yield from walk(architecture.layer, weights, f"{name} backward".strip())
-        elif isinstance(weights, dict) and "weight_hh" in weights:
-            yield name, architecture, weights
+        elif isinstance(architecture, ADDITIVE):
+            yield name, architecture, architecture.prepare(weights)
 
     return walk(model.architecture, model.weights, "")
 
@@ -219,9 +220,9 @@ def _blocks(layer: object, weights: dict[str, np.ndarray]) -> list[tuple[str, Ma
 def _contraction(layer, weights: dict[str, np.ndarray], bound: np.ndarray, part: str) -> list[Estimate]:
     if isinstance(layer, RNN):
         value, how = _rnn_bound(layer, weights["weight_hh"])
-    elif _plain(layer) and isinstance(layer, GRU):
+    elif isinstance(layer, GRU) and _plain(layer):
         value, how = _gru_bound(layer, weights, bound), "row sums in the max norm"
-    elif _plain(layer) and isinstance(layer, LSTM):
+    elif isinstance(layer, LSTM) and _plain(layer):
         value, how = _lstm_bound(layer, weights, bound), "spectral radius of the bound on |d(c, h)/d(c, h)|"
     else:
         return []

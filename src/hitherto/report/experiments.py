@@ -131,12 +131,16 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     days = sorted(r.finished[:16].replace("T", " ") for r in results.records)
     codes = {ask: dict.fromkeys(r.code for r in results.records if r.ask == ask) for ask in results.asks}
     return [
-        ("Cases", f"{len(results.records):,}"),
+        ("Cases", f"{len(results.records):,}{_planned(results)}"),
         ("Work", f"{duration(sum(r.seconds for r in results.records))} in all"),
         ("Finished", f"{' to '.join(dict.fromkeys((days[0], days[-1])))} UTC"),
         ("Versions", "; ".join(dict.fromkeys(map(_versions, results.records)))),
         *((f"Code of {ask}", ", ".join(digests)) for ask, digests in codes.items() if digests),
     ]
+
+
+def _planned(results: Results) -> str:
+    return ", the last run planned {cases:,} at size {size}".format(**results.planned) if results.planned else ""
 
 
 def _versions(record: Record) -> str:

@@ -24,6 +24,7 @@ class Results:
         plot: how to draw it: `x`, `by`, `x_label`, `log_y`.
         asks: what is known of each question; of one that only records name, nothing.
         records: question by question.
+        planned: `size` and `cases` of the last run, finished or not.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Results:
     plot: Mapping[str, Any]
     asks: Mapping[str, Mapping[str, Any]]
     records: Sequence[Record]
+    planned: Mapping[str, Any]
 
     def relation(self, ask: str) -> str:
         """ "==", "<=", ">=", or "" for a measurement."""
@@ -49,6 +51,7 @@ def results_of(store: Store) -> Results:
         plot={"x": "", "by": (), "x_label": "", "log_y": False} | about.get("plot", {}),
         asks=asks,
         records=sorted(records, key=lambda record: order[record.ask]),
+        planned=about.get("planned", {}),
     )
 
 
