@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "profiling": {"core", "architectures", "measures", "report", "files", "inputs"},
     "terminal": {"core", "architectures", "report", "embedded", "files", "inputs", "papers", "profiling"},
     "cli": {"terminal"},
-    "__init__": {"core", "architectures", "embedded", "profiling"},
+    "__init__": {"core", "architectures", "embedded", "profiling", "training"},
 }
 
 

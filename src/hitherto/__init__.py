@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from hitherto.core.task import Demand, Sequences, Task
     from hitherto.embedded import embedded_model
     from hitherto.profiling import Profile, Settings, measure, profile
+    from hitherto.training.fit import Fit, fit, sweep
+    from hitherto.training.settings import Training
 
 # Where each public name lives. They are imported on first use, so that `hitherto --help` does not wait for JAX.
 _HOMES = {
@@ -40,6 +42,8 @@ _HOMES = {
     "core.source": ("Paper", "Source", "cite"),
     "core.task": ("Demand", "Sequences", "Task"),
     "embedded": ("embedded_model",),
+    "training.fit": ("Fit", "fit", "sweep"),
+    "training.settings": ("Training",),
     "profiling": ("Profile", "Settings", "measure", "profile"),
 }
 _HOME = {name: f"hitherto.{module}" for module, names in _HOMES.items() for name in names}
@@ -60,6 +64,7 @@ __all__ = [
     "Estimate",
     "Experiment",
     "FeatureFunction",
+    "Fit",
     "Measurement",
     "Model",
     "NotCovered",
@@ -75,6 +80,7 @@ __all__ = [
     "Source",
     "Task",
     "Templates",
+    "Training",
     "Verdict",
     "adapt",
     "build",
@@ -82,6 +88,7 @@ __all__ = [
     "cite",
     "cp_to_full",
     "embedded_model",
+    "fit",
     "from_json",
     "load",
     "measure",
@@ -90,6 +97,7 @@ __all__ = [
     "run",
     "save",
     "states_and_outputs",
+    "sweep",
     "to_json",
 ]
 

@@ -131,7 +131,7 @@ def test_shapes_are_held_against_the_architecture(arrays, message, tmp_path):
         ('{"kind": "RNN", "input_size": 3, "width": 2, "bias": 1}', "RNN.bias cannot be 1; expected bool"),
         (
             '{"kind": "RNN", "input_size": 3, "width": 2, "activation": "swish"}',
-            "no activation is called 'swish'",
+            "no activation 'swish'",
         ),
         ('{"kind": "GRU", "input_size": 3, "width": 2, "reset": "never"}', "GRU.reset cannot be 'never'"),
         ('{"kind": "Deep", "layers": []}', "at least one layer"),

@@ -1,0 +1,1 @@
+"""Training: `fit` and `sweep`, the only optimiser loop, and `Training`, its settings."""
