@@ -7,12 +7,13 @@ if TYPE_CHECKING:
     from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, FeatureFunction, OneHot, Powers, Templates
     from hitherto.architectures.as_json import from_json, to_json
     from hitherto.architectures.gated import GRU, LSTM
+    from hitherto.architectures.initialisation import entry_variances, learning_rates
     from hitherto.architectures.outside import load
     from hitherto.architectures.outside.live import adapt
     from hitherto.architectures.outside.torch_names import save
     from hitherto.architectures.rnn import RNN
     from hitherto.architectures.second_order import SecondOrderRNN, cp_to_full
-    from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
+    from hitherto.architectures.wrappers import Backward, Bidirectional, Deep, Untied
     from hitherto.core.claim import Case, Claim, Measurement, NotCovered, Verdict, check, predict
     from hitherto.core.experiment import Experiment, Plot, run
     from hitherto.core.model import Architecture, Model, build, states_and_outputs
@@ -29,12 +30,13 @@ _HOMES = {
     "architectures.arithmetic_circuit": ("ArithmeticCircuit", "FeatureFunction", "OneHot", "Powers", "Templates"),
     "architectures.as_json": ("from_json", "to_json"),
     "architectures.gated": ("GRU", "LSTM"),
+    "architectures.initialisation": ("entry_variances", "learning_rates"),
     "architectures.outside": ("load",),
     "architectures.outside.live": ("adapt",),
     "architectures.outside.torch_names": ("save",),
     "architectures.rnn": ("RNN",),
     "architectures.second_order": ("SecondOrderRNN", "cp_to_full"),
-    "architectures.wrappers": ("Backward", "Bidirectional", "Deep"),
+    "architectures.wrappers": ("Backward", "Bidirectional", "Deep", "Untied"),
     "core.claim": ("Case", "Claim", "Measurement", "NotCovered", "Verdict", "check", "predict"),
     "core.experiment": ("Experiment", "Plot", "run"),
     "core.model": ("Architecture", "Model", "build", "states_and_outputs"),
@@ -81,6 +83,7 @@ __all__ = [
     "Task",
     "Templates",
     "Training",
+    "Untied",
     "Verdict",
     "adapt",
     "build",
@@ -88,8 +91,10 @@ __all__ = [
     "cite",
     "cp_to_full",
     "embedded_model",
+    "entry_variances",
     "fit",
     "from_json",
+    "learning_rates",
     "load",
     "measure",
     "predict",

@@ -12,14 +12,14 @@ from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, OneHot,
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.rnn import RNN
 from hitherto.architectures.second_order import SecondOrderRNN
-from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
+from hitherto.architectures.wrappers import Backward, Bidirectional, Deep, Untied
 from hitherto.core.model import Architecture
 
 _KINDS: dict[str, type[Architecture]] = {
     kind.__name__: kind
     for kind in (
         *(RNN, LSTM, GRU, SecondOrderRNN, ArithmeticCircuit, OneHot, Templates, Powers),
-        *(Deep, Bidirectional, Backward),
+        *(Deep, Bidirectional, Backward, Untied),
     )
 }
 MAX_SIZE = 2**24  # units or channels

@@ -1,19 +1,21 @@
 """LSTM and GRU layers, with the variants that PyTorch, Keras and ONNX files hold."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from hitherto.architectures._cell import AbstractCell
 from hitherto.architectures.activations import activation
-from hitherto.architectures.rnn import affine, gate_weights, initial, limited, read_out
-from hitherto.core.model import Hidden, HiddenAndCell, Recurrence, Weights
+from hitherto.architectures.initialisation import check_layer, fresh
+from hitherto.architectures.rnn import affine, initial, limited
+from hitherto.core.model import Hidden, HiddenAndCell, Weights
 
 
 @dataclass(frozen=True)
-class LSTM(Recurrence):
+class LSTM(AbstractCell):
     """c[t] = f c[t-1] + i g,  h[t] = weight_hr (o cell_activation(c[t])),  y[t] = readout h[t].
 
     i, f, o = gate_activation(.) and g = activation(.) of weight_ih x[t] + bias_ih + weight_hh h[t-1] + bias_hh,
@@ -28,7 +30,8 @@ class LSTM(Recurrence):
         peephole: i and f also see peepholes[0] c[t-1] and peepholes[1] c[t-1], o sees peepholes[2] c[t].
         coupled: f = 1 - i, the forget block is ignored (ONNX `input_forget`).
         clip: pre-activations of gates and candidate are limited to [-clip, clip] if given.
-        variance: fresh recurrent entries are normal with variance `variance / visible`; biases start at 0,
+        variance: fresh recurrent entries have mean square `variance / visible`.
+        initialisation: the law of fresh weights, see `initialisation`; by default normal entries, biases at 0 and
             the forget gate's at 1.
     """
 
@@ -44,28 +47,33 @@ class LSTM(Recurrence):
     activation: str = "tanh"
     cell_activation: str = "tanh"
     variance: float = 1.0
+    initialisation: str = "gaussian"
+    gates: ClassVar[int] = 4
+
+    def __post_init__(self) -> None:
+        check_layer(self)
 
     @property
     def visible_size(self) -> int:
         """Width of h: the projection's where there is one."""
         return self.width if self.projection is None else self.projection
 
-    @property
-    def output_size(self) -> int:
-        """Channels of y."""
-        return self.visible_size if self.readout_size is None else self.readout_size
-
     def init(self, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Weights:
         """Fresh weights by the law of the class."""
         key, key_p, key_r = jax.random.split(key, 3)
-        weights = gate_weights(self, 4, self.visible_size, key, dtype, self.variance)
-        if self.bias:
+        weights = fresh(self, key, dtype)
+        if self.bias and self.initialisation != "pytorch":
             weights["bias_ih"] = weights["bias_ih"].at[self.width : 2 * self.width].set(1)
         if self.peephole:
-            weights["peepholes"] = jax.random.normal(key_p, (3, self.width), dtype) / self.width**0.5
+            weights["peepholes"] = self._beside(key_p, (3, self.width), dtype)
         if self.projection is not None:
-            weights["weight_hr"] = jax.random.normal(key_r, (self.projection, self.width), dtype) / self.width**0.5
+            weights["weight_hr"] = self._beside(key_r, (self.projection, self.width), dtype)
         return weights
+
+    def _beside(self, key: PRNGKeyArray, shape: tuple[int, int], dtype: Any) -> Array:
+        if self.initialisation == "pytorch":
+            return jax.random.uniform(key, shape, dtype, -(self.width**-0.5), self.width**-0.5)
+        return jax.random.normal(key, shape, dtype) / self.width**0.5
 
     def start(self, weights: Weights) -> HiddenAndCell:
         """The state before the first input."""
@@ -104,17 +112,16 @@ class LSTM(Recurrence):
             return _log_gate(self.gate_activation, before["input"], flip=True)
         return _log_gate(self.gate_activation, before["forget"])
 
-    def step(self, weights: Weights, state: HiddenAndCell, x: Float[Array, " input"]) -> tuple[HiddenAndCell, Array]:
-        """(state before, x) -> (state after, y)."""
-        before = self.preactivations(weights, state, x)
+    def advance(self, prepared: Weights, state: HiddenAndCell, x: Float[Array, " input"]) -> HiddenAndCell:
+        """The next state."""
+        before = self.preactivations(prepared, state, x)
         c = self._cell(before, state.c)
         h = activation(self.gate_activation)(before["output"]) * activation(self.cell_activation)(c)
-        h = weights["weight_hr"] @ h if self.projection is not None else h
-        return HiddenAndCell(h, c), read_out(weights, h)
+        return HiddenAndCell(h @ prepared["weight_hr"].T if self.projection is not None else h, c)
 
 
 @dataclass(frozen=True)
-class GRU(Recurrence):
+class GRU(AbstractCell):
     """h[t] = (1 - z) n + z h[t-1],  y[t] = readout h[t]; z weighs the old state.
 
     r, z = gate_activation(weight_ih x[t] + bias_ih + weight_hh h[t-1] + bias_hh) for their blocks, and
@@ -125,7 +132,8 @@ class GRU(Recurrence):
 
     Weights: `weight_ih` (3 width, input), `weight_hh` (3 width, width), with `bias` also `bias_ih` and `bias_hh`
     (3 width), blocks in PyTorch's order r, z, n; `readout` (readout_size, width) unless `readout_size` is None,
-    when y = h; optionally `initial_h`. Fresh recurrent entries have variance `variance / width`.
+    when y = h; optionally `initial_h`. Fresh recurrent entries have mean square `variance / width`; `initialisation`
+    names the law of fresh weights, see the module of that name.
     """
 
     input_size: int
@@ -137,15 +145,20 @@ class GRU(Recurrence):
     gate_activation: str = "sigmoid"
     activation: str = "tanh"
     variance: float = 1.0
+    initialisation: str = "gaussian"
+    gates: ClassVar[int] = 3
+
+    def __post_init__(self) -> None:
+        check_layer(self)
 
     @property
-    def output_size(self) -> int:
-        """Channels of y."""
-        return self.width if self.readout_size is None else self.readout_size
+    def visible_size(self) -> int:
+        """Width of h."""
+        return self.width
 
     def init(self, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Weights:
         """Fresh weights by the law of the class."""
-        return gate_weights(self, 3, self.width, key, dtype, self.variance)
+        return fresh(self, key, dtype)
 
     def start(self, weights: Weights) -> Hidden:
         """The state before the first input."""
@@ -160,28 +173,29 @@ class GRU(Recurrence):
         self, weights: Weights, state: Hidden, x: Float[Array, " input"]
     ) -> dict[str, Float[Array, " width"]]:
         """What enters the activation of each gate: reset, update, candidate."""
-        n = self.width
-        below = affine(weights, "ih", x)
-        gate_rows = {k: w[: 2 * n] for k, w in weights.items() if k in ("weight_hh", "bias_hh")}
-        new_rows = {k: w[2 * n :] for k, w in weights.items() if k in ("weight_hh", "bias_hh")}
-        r, z = jnp.split(limited(below[: 2 * n] + affine(gate_rows, "hh", state.h), self.clip), 2)
+        below_r, below_z, below_n = jnp.split(affine(weights, "ih", x), 3)
+        gates, new = (weights, {}) if self.reset == "after" else self._parts(weights)
+        past = jnp.split(affine(gates, "hh", state.h), len(gates["weight_hh"]) // self.width)
+        r, z = limited(below_r + past[0], self.clip), limited(below_z + past[1], self.clip)
         opened = activation(self.gate_activation)(r)
-        if self.reset == "after":
-            past = opened * affine(new_rows, "hh", state.h)
-        else:
-            past = affine(new_rows, "hh", opened * state.h)
-        return dict(reset=r, update=z, candidate=limited(below[2 * n :] + past, self.clip))
+        past_n = opened * past[2] if self.reset == "after" else affine(new, "hh", opened * state.h)
+        return dict(reset=r, update=z, candidate=limited(below_n + past_n, self.clip))
+
+    def _parts(self, weights: Weights) -> tuple[Weights, Weights]:
+        """Recurrent rows of the two gates, and those of the candidate."""
+        recurrent = {name: weights[name] for name in ("weight_hh", "bias_hh") if name in weights}
+        rows = 2 * self.width
+        return {name: w[:rows] for name, w in recurrent.items()}, {name: w[rows:] for name, w in recurrent.items()}
 
     def log_forget(self, weights: Weights, state: Hidden, x: Float[Array, " input"]) -> Float[Array, " width"]:
         """ln z, the factor that multiplies the old state; from the pre-activation, so it never rounds to ln 1."""
         return _log_gate(self.gate_activation, self.preactivations(weights, state, x)["update"])
 
-    def step(self, weights: Weights, state: Hidden, x: Float[Array, " input"]) -> tuple[Hidden, Array]:
-        """(state before, x) -> (state after, y)."""
-        a = self.preactivations(weights, state, x)
+    def advance(self, prepared: Weights, state: Hidden, x: Float[Array, " input"]) -> Hidden:
+        """The next state."""
+        a = self.preactivations(prepared, state, x)
         z = activation(self.gate_activation)(a["update"])
-        h = (1 - z) * activation(self.activation)(a["candidate"]) + z * state.h
-        return Hidden(h), read_out(weights, h)
+        return Hidden((1 - z) * activation(self.activation)(a["candidate"]) + z * state.h)
 
 
 def _log_gate(name: str, a: Array, flip: bool = False) -> Array:

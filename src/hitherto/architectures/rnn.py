@@ -1,28 +1,36 @@
 """The simple (Elman) recurrent layer, linear or with any named activation."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from hitherto.architectures._cell import AbstractCell, read_out
 from hitherto.architectures.activations import activation
-from hitherto.core.model import Hidden, Recurrence, Weights
+from hitherto.architectures.initialisation import check_layer, fresh, scaled
+from hitherto.core.model import Hidden, Weights
 
 
 @dataclass(frozen=True)
-class RNN(Recurrence):
-    """h[t] = activation(weight_ih x[t] + bias_ih + weight_hh h[t-1] + bias_hh),  y[t] = readout h[t].
+class RNN(AbstractCell):
+    """h[t] = activation(weight_ih x[t] + bias_ih + weight_hh h[t-1] + bias_hh), y[t] = readout output_activation(h[t]).
 
     Weights: `weight_ih` (width, input), `weight_hh` (width, width), with `bias` also `bias_ih` and
-    `bias_hh` (width); `readout` (readout_size, width) unless `readout_size` is None, when y = h as in
-    PyTorch; optionally `initial_h` (width). Names and shapes are PyTorch's.
+    `bias_hh` (width); `readout` (readout_size, width) unless `readout_size` is None, when y = output_activation(h);
+    optionally `initial_h` (width). Names and shapes are PyTorch's.
 
     Attributes:
-        variance: fresh entries of weight_hh are normal with variance `variance / width`, those of weight_ih
-            with variance 1 / input_size, those of the readout with variance 1 / width; biases start at 0.
         clip: pre-activations are limited to [-clip, clip] if given (ONNX `clip`).
+        variance: fresh entries of weight_hh have mean square `variance / width`.
+        output_activation: applied to what is passed upward alone; the state keeps h.
+        initialisation: the law of fresh weights, see `initialisation`; by default normal entries, those of weight_ih
+            with variance `input_variance / input_size`, those of the readout with `readout_variance / width`, and
+            biases at 0.
+        parametrisation: `standard`: the weights are used as they are stored. `ntk`: h[t] takes weight_hh / sqrt(width),
+            y takes readout / sqrt(width), and stored entries have variances `variance`, `input_variance`,
+            `readout_variance`; `ntk_unit`: all stored entries have variance 1 and the deviations are multiplied on.
+            `mean_field`: y takes readout / width, stored with variance `readout_variance`, the rest as in `standard`.
     """
 
     input_size: int
@@ -32,19 +40,32 @@ class RNN(Recurrence):
     bias: bool = True
     clip: float | None = None
     variance: float = 1.0
+    output_activation: str = "linear"
+    initialisation: str = "gaussian"
+    parametrisation: str = "standard"
+    input_variance: float = 1.0
+    readout_variance: float = 1.0
+    gates: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_layer(self)
 
     @property
-    def output_size(self) -> int:
-        """Channels of y."""
-        return self.width if self.readout_size is None else self.readout_size
+    def visible_size(self) -> int:
+        """Width of h."""
+        return self.width
 
     def init(self, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Weights:
         """Fresh weights by the law of the class."""
-        return gate_weights(self, 1, self.width, key, dtype, self.variance)
+        return fresh(self, key, dtype)
 
     def start(self, weights: Weights) -> Hidden:
         """The state before the first input."""
         return Hidden(initial(weights, "initial_h", self.width))
+
+    def prepare(self, weights: Weights) -> Weights:
+        """The weights times what the parametrisation multiplies them by."""
+        return weights if self.parametrisation == "standard" else scaled(self, weights)
 
     @property
     def nonlinearities(self) -> dict[str, str]:
@@ -54,30 +75,16 @@ class RNN(Recurrence):
     def preactivations(
         self, weights: Weights, state: Hidden, x: Float[Array, " input"]
     ) -> dict[str, Float[Array, " width"]]:
-        """What enters the activation."""
+        """What enters the activation, with prepared weights."""
         return {"hidden": limited(affine(weights, "ih", x) + affine(weights, "hh", state.h), self.clip)}
 
-    def step(self, weights: Weights, state: Hidden, x: Float[Array, " input"]) -> tuple[Hidden, Array]:
-        """(state before, x) -> (state after, y)."""
-        h = activation(self.activation)(self.preactivations(weights, state, x)["hidden"])
-        return Hidden(h), read_out(weights, h)
+    def advance(self, prepared: Weights, state: Hidden, x: Float[Array, " input"]) -> Hidden:
+        """The next state, with prepared weights."""
+        return Hidden(activation(self.activation)(self.preactivations(prepared, state, x)["hidden"]))
 
-
-def gate_weights(
-    layer: Any, gates: int, visible: int, key: PRNGKeyArray, dtype: Any, variance: float
-) -> dict[str, Array]:
-    """Normal weights of a layer with `gates` stacked blocks; recurrent entries have variance `variance / width`."""
-    keys = jax.random.split(key, 3)
-    rows = gates * layer.width
-    weights = {
-        "weight_ih": jax.random.normal(keys[0], (rows, layer.input_size), dtype) / jnp.sqrt(layer.input_size),
-        "weight_hh": jax.random.normal(keys[1], (rows, visible), dtype) * jnp.sqrt(variance / visible),
-    }
-    if layer.bias:
-        weights |= {"bias_ih": jnp.zeros(rows, dtype), "bias_hh": jnp.zeros(rows, dtype)}
-    if layer.readout_size is not None:
-        weights["readout"] = jax.random.normal(keys[2], (layer.readout_size, visible), dtype) / jnp.sqrt(visible)
-    return jax.tree.map(lambda w: w.astype(dtype), weights)
+    def output(self, prepared: Weights, h: Float[Array, "*time width"]) -> Float[Array, "*time output"]:
+        """What h gives, at one step or at all of them: readout output_activation(h)."""
+        return read_out(prepared, activation(self.output_activation)(h))
 
 
 def initial(weights: Weights, name: str, width: int) -> Array:
@@ -87,15 +94,10 @@ def initial(weights: Weights, name: str, width: int) -> Array:
 
 def affine(weights: Weights, role: str, x: Array) -> Array:
     """weight_role x + bias_role, without the bias where there is none."""
-    product = weights[f"weight_{role}"] @ x
+    product = x @ weights[f"weight_{role}"].T  # this way round a batch of x stays in rows
     return product + weights[f"bias_{role}"] if f"bias_{role}" in weights else product
 
 
 def limited(a: Array, clip: float | None) -> Array:
     """Pre-activations within [-clip, clip]."""
     return a if clip is None else jnp.clip(a, -clip, clip)
-
-
-def read_out(weights: Weights, h: Array) -> Array:
-    """The output that h gives: readout h, or h itself."""
-    return weights["readout"] @ h if "readout" in weights else h

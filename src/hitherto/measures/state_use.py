@@ -167,9 +167,10 @@ def _count(quantity: Quantity, series: Series, which: Callable[[Series], np.ndar
 
 
 def _over_run(run: Trajectory, ask: Callable) -> PyTree:
-    """`ask(weights, state before, x)` at every step of every sequence."""
+    """`ask(prepared weights, state before, x)` at every step of every sequence."""
     with precision(run.outputs.dtype):
-        return jax.tree.map(np.asarray, _each(ask, run.model.weights, run.before, run.driving))
+        prepared = run.model.architecture.prepare(run.model.weights)  # type: ignore[attr-defined]
+        return jax.tree.map(np.asarray, _each(ask, prepared, run.before, run.driving))
 
 
 @partial(jax.jit, static_argnums=0)

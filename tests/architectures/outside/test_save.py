@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, OneHot, Templates
 from hitherto.architectures.as_json import from_json, to_json
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.outside.arrays import read_safetensors
@@ -13,7 +14,8 @@ from hitherto.architectures.outside.live import adapt
 from hitherto.architectures.outside.names import read_named
 from hitherto.architectures.outside.torch_names import save, to_torch_names
 from hitherto.architectures.rnn import RNN
-from hitherto.architectures.wrappers import Backward, Bidirectional, Deep, StepFunction
+from hitherto.architectures.second_order import SecondOrderRNN
+from hitherto.architectures.wrappers import Backward, Bidirectional, Deep, StepFunction, Untied
 from hitherto.core.model import Model
 
 ARCHITECTURES = [
@@ -25,6 +27,13 @@ ARCHITECTURES = [
     Bidirectional(GRU(3, 4), GRU(3, 4), merge="ave"),
     Deep((Bidirectional(LSTM(3, 2), LSTM(3, 2)), Backward(GRU(4, 3), order="reading"))),
     Bidirectional(Deep((RNN(3, 4), RNN(4, 2))), RNN(3, 2)),
+    SecondOrderRNN(3, 4, readout_size=2),
+    SecondOrderRNN(3, 4, cp_rank=2, first_order=False, activation="tanh"),
+    Deep((OneHot(3), ArithmeticCircuit(3, 4), ArithmeticCircuit(4, 2))),
+    Deep((Templates(5, 3), ArithmeticCircuit(3, 4, readout_size=1))),
+    Untied(RNN(3, 4, readout_size=1), length=3),
+    Untied(Deep((RNN(3, 4), LSTM(4, 2))), length=2, share="ends"),
+    RNN(3, 4, parametrisation="ntk", variance=0.5, readout_size=2),
 ]
 
 
@@ -165,7 +174,7 @@ def test_a_step_function_is_not_saved(tmp_path):
     model = adapt(lambda h, x: (h + x, h), np.zeros(2, np.float32), 2)
     with pytest.raises(ValueError, match="StepFunction cannot be written"):
         save(model, tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match="StepFunction has no PyTorch names"):
+    with pytest.raises(ValueError, match="StepFunction is code and cannot be saved"):
         to_torch_names(Model(Deep((StepFunction(lambda h, x: (h, h), 2, 2),)), (model.weights,)))
     assert os.listdir(tmp_path) == []
 

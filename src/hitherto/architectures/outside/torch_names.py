@@ -1,6 +1,7 @@
 """Models saved under PyTorch's names, with their architecture beside them, and read back exactly."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,23 +10,24 @@ import jax
 import numpy as np
 import safetensors.numpy
 
+from hitherto.architectures.arithmetic_circuit import FeatureFunction
 from hitherto.architectures.as_json import from_json, to_json
-from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.outside.arrays import Arrays
 from hitherto.architectures.outside.found import Found
 from hitherto.architectures.outside.plan import widened
-from hitherto.architectures.rnn import RNN
-from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
-from hitherto.core.model import Architecture, Hidden, HiddenAndCell, Model, Weights
+from hitherto.architectures.wrappers import Backward, Bidirectional, Deep, StepFunction, Untied
+from hitherto.core.model import Architecture, Model, Weights
 
 ARCHITECTURE = "hitherto"  # the key in the metadata of a file
+SUFFIX = re.compile(r"(_l\d+|_reverse)+$")
 
 
 def to_torch_names(model: Model) -> dict[str, np.ndarray]:
     """The weights of a model under PyTorch's names: `weight_ih_l0`, `weight_hh_l0_reverse`, ...
 
     The arrays are PyTorch's own for RNN, LSTM and GRU layers, stacks and both directions. What PyTorch does
-    not have takes names of the same form: `readout_l0`, `peepholes_l0`, `initial_h_l0`, `initial_c_l0`.
+    not have takes names of the same form: `readout_l0`, `peepholes_l0`, `initial_h_l0`, `tensor_l0`, ... Weights
+    stand as they are trained; of a layer with a parametrisation of its own, PyTorch would want the prepared ones.
 
     Raises:
         ValueError: if the model holds a step function, whose weights have no names.
@@ -110,14 +112,14 @@ def _starts(architecture: Architecture, cells: Weights) -> Any:
     """The start values that cells may have among their weights, in the tree of the weights."""
     state = jax.eval_shape(architecture.start, cells)
     return jax.tree.map(
-        lambda s: {f"initial_{field}": leaf for field, leaf in s._asdict().items()},
+        lambda s: {f"initial_{field}": leaf for field, leaf in s._asdict().items()} if s else {},
         state,
         is_leaf=_is_cell_state,
     )
 
 
 def _is_cell_state(tree: Any) -> bool:
-    return isinstance(tree, Hidden | HiddenAndCell)
+    return tree == () or hasattr(tree, "_asdict")
 
 
 def _named(architecture: Architecture, cells: Any) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def _named(architecture: Architecture, cells: Any) -> dict[str, Any]:
 
 def _cell_of(name: str) -> str:
     """The suffix that says to which cell an array belongs."""
-    return name[name.index("_l") :]
+    return SUFFIX.search(name)[0]  # type: ignore[index]
 
 
 def _suffixes(architecture: Architecture, stem: str = "") -> Any:
@@ -142,9 +144,11 @@ def _suffixes(architecture: Architecture, stem: str = "") -> Any:
             return _suffixes(architecture.forward, own), _suffixes(architecture.backward, f"{own}_reverse")
         case Backward():
             return _suffixes(architecture.layer, f"{own}_reverse")
-        case RNN() | LSTM() | GRU():
-            return own
-    raise ValueError(
-        f"{type(architecture).__name__} has no PyTorch names; RNN, LSTM and GRU layers, their stacks and "
-        "both directions can be saved"
-    )
+        case Untied():
+            return _suffixes(architecture.base, stem)
+        case StepFunction() | FeatureFunction():
+            raise ValueError(
+                f"{type(architecture).__name__} is code and cannot be saved; keep the code that makes it, and save the "
+                "layers around it"
+            )
+    return own
