@@ -23,7 +23,7 @@ from hitherto.core.model import Model, build
 
 BATCH, RUNS = 32, 3
 LENGTHS, WIDTHS, CHANNELS = (64, 1024, 16384), (16, 128, 512), (1, 4, 16, 128)
-MOST_CONVOLVED = 16  # channels in and out beyond which a convolution takes minutes
+MOST_CONVOLVED = 16  # channels in and out; beyond, a convolution is far behind
 ALL_LENGTHS = (64, 256, 1024, 4096, 16384, 65536)
 MOST_NUMBERS = 2**28  # of the states of one batch: 1 GiB
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from hitherto.architectures.outside.torch_names import save
     from hitherto.architectures.rnn import RNN
     from hitherto.architectures.second_order import SecondOrderRNN, cp_to_full
+    from hitherto.architectures.state_space import DiagonalStateSpace, SampledStateSpace, StateSpace
+    from hitherto.architectures.unitary import UnitaryRNN
     from hitherto.architectures.wrappers import Backward, Bidirectional, Deep, Untied
     from hitherto.core.claim import Case, Claim, Measurement, NotCovered, Verdict, check, predict
     from hitherto.core.experiment import Experiment, Plot, run
@@ -36,6 +38,8 @@ _HOMES = {
     "architectures.outside.torch_names": ("save",),
     "architectures.rnn": ("RNN",),
     "architectures.second_order": ("SecondOrderRNN", "cp_to_full"),
+    "architectures.state_space": ("DiagonalStateSpace", "SampledStateSpace", "StateSpace"),
+    "architectures.unitary": ("UnitaryRNN",),
     "architectures.wrappers": ("Backward", "Bidirectional", "Deep", "Untied"),
     "core.claim": ("Case", "Claim", "Measurement", "NotCovered", "Verdict", "check", "predict"),
     "core.experiment": ("Experiment", "Plot", "run"),
@@ -63,6 +67,7 @@ __all__ = [
     "Claim",
     "Deep",
     "Demand",
+    "DiagonalStateSpace",
     "Estimate",
     "Experiment",
     "FeatureFunction",
@@ -76,13 +81,16 @@ __all__ = [
     "Powers",
     "Profile",
     "Quantity",
+    "SampledStateSpace",
     "SecondOrderRNN",
     "Sequences",
     "Settings",
     "Source",
+    "StateSpace",
     "Task",
     "Templates",
     "Training",
+    "UnitaryRNN",
     "Untied",
     "Verdict",
     "adapt",

@@ -952,32 +952,46 @@ def test_workers_that_cannot_be_are_told(count, capsys, tmp_path):
     assert "--workers" in capsys.readouterr().err
 
 
-@pytest.fixture
-def short_patience(monkeypatch):
-    """One second to find a scheduler, and Dask's settings as they were for the tests that follow."""
-    dask = pytest.importorskip("dask")
+WRONG_ADDRESSES = ("garbage", "http://127.0.0.1:1", "", "tcp://", "tcp://127.0.0.1:abc")
+IN_ONE_SESSION = """
+import sys
+from hitherto.cli import main
+from hitherto.core import cluster
+if __name__ == "__main__":
+    cluster.PATIENCE = 1
+    out, *addresses = sys.argv[1:]
+    main(["run", "start_end.depth_gap", "--out", out])
+    found = [main(["run", "start_end.depth_gap", "--out", out + "2", "--scheduler", a]) for a in addresses]
+    print("refused", found, flush=True)
+    print("exported", main(["export", out, out + ".nc"]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def one_session(tmp_path_factory) -> tuple[str, str]:
+    """What one process prints that is given wrong addresses and exports afterwards."""
     pytest.importorskip("distributed")
-    monkeypatch.setattr(cluster_module, "PATIENCE", 1)
-    before = dict(dask.config.config)
-    yield
-    dask.config.config.clear()
-    dask.config.config.update(before)
+    folder = tmp_path_factory.mktemp("session")
+    (folder / "session.py").write_text(IN_ONE_SESSION)
+    command = [sys.executable, str(folder / "session.py"), str(folder / "out"), *WRONG_ADDRESSES]
+    with (folder / "said").open("w+") as said, (folder / "errors").open("w+") as errors:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, stdout=said, stderr=errors, timeout=60, check=False)
+        said.seek(0)
+        errors.seek(0)
+        return said.read(), errors.read()
 
 
-@pytest.mark.parametrize("address", ["garbage", "", "tcp://", "http://127.0.0.1:1", "tcp://127.0.0.1:abc"])
-def test_schedulers_that_cannot_be_are_told(address, capsys, tmp_path, short_patience):
-    assert main(["run", "start_end.depth_gap", "--scheduler", address, "--out", str(tmp_path / "out")]) == 2
-    assert "no Dask scheduler answers at" in capsys.readouterr().err
+def test_schedulers_that_cannot_be_are_told(one_session):
+    said, errors = one_session
+    assert f"refused {[2] * len(WRONG_ADDRESSES)}" in said
+    assert errors.count("no Dask scheduler answers at") == len(WRONG_ADDRESSES)
 
 
-def test_after_schedulers_that_did_not_answer_results_can_be_exported(tmp_path, short_patience):
+def test_after_schedulers_that_did_not_answer_results_can_be_exported(one_session):
     """One notebook: the address was wrong, twice; the export must not want a cluster."""
-    ran(experiment(), tmp_path / "out")
-    for address in ("garbage", "http://127.0.0.1:1"):
-        with pytest.raises(ValueError, match="no Dask scheduler"), cluster_module.scheduler(address):
-            pass
-    export(tmp_path / "out", tmp_path / "x.nc")
-    assert (tmp_path / "x.nc").stat().st_size
+    said, errors = one_session
+    assert "exported 0" in said, errors[-300:]
 
 
 @pytest.mark.parametrize("spoil", ["[1]", "{}"])

@@ -217,7 +217,7 @@ def test_gradients_are_finite_differences(layer):
         offsets = 1e-5 * np.eye(len(flat))
         ahead = jax.jit(jax.vmap(partial(loss, "scan")))
         central = (ahead(flat + offsets) - ahead(flat - offsets)) / 2e-5
-        for route in ("scan", "convolution"):
+        for route in ("scan", "convolution") if layer is FAMILIES["ring"] else ("scan",):
             gradient = jax.jit(jax.grad(partial(loss, route)))(flat)
             np.testing.assert_allclose(gradient, central, rtol=1e-6, atol=1e-8 * np.abs(gradient).max())
 
@@ -353,7 +353,7 @@ def test_laws_of_the_other_matrices(layer):
     assert_law(weights["direct"].ravel(), scipy.stats.norm(0, (1 / 50) ** 0.5))
 
 
-@pytest.mark.parametrize("name", ["dense", "ring", "uniform plain", "s4d_lin"])
+@pytest.mark.parametrize("name", ["ring", "uniform plain"])
 def test_measured_inside_a_stack(name):
     """The Jacobian by lag of a linear layer is A^k B whatever the run, complex modes counted as two units."""
     layer = FAMILIES[name]

@@ -75,10 +75,9 @@ def slow_matrix(architecture, weights):
 
 
 @every_kind
-@pytest.mark.parametrize("width", [1, 5])
-def test_matrix_is_its_definition(parametrisation, complex_units, width):
-    architecture = UnitaryRNN(1, width, parametrisation=parametrisation, complex=complex_units, flipped=0.4)
-    model = build(architecture, width, np.float64)
+def test_matrix_is_its_definition(parametrisation, complex_units):
+    architecture = UnitaryRNN(1, 5, parametrisation=parametrisation, complex=complex_units, flipped=0.4)
+    model = build(architecture, 5, np.float64)
     w = matrix(architecture, model.weights)
     assert orthogonality_error(w) <= 4e-15
     given = jax.tree.map(np.asarray, model.weights)
@@ -115,7 +114,7 @@ def test_determinants(settings, determinant):
     assert np.linalg.det(w) == pytest.approx(determinant, abs=1e-13)
 
 
-@every_kind
+@most_kinds
 def test_fresh_matrices_have_no_preferred_direction(parametrisation, complex_units):
     """Means over draws: entries 0 and squares 1/width by invariance; the trace by the law of the eigenvalues."""
     architecture = UnitaryRNN(1, 4, parametrisation=parametrisation, complex=complex_units, flipped=0.0)
@@ -257,10 +256,11 @@ def test_gradients_are_finite_differences(parametrisation, complex_units):
 
 
 def test_modrelu_has_a_slope_at_zero():
-    architecture = UnitaryRNN(1, 3, activation=MODRELU, complex=True)
+    architecture = UnitaryRNN(1, 3, None, "cayley", MODRELU, complex=True)
     model = build(architecture)
     zeros = jnp.zeros((4, 1))
-    gradient = jax.grad(lambda w: (architecture.run(w, architecture.start(w), zeros)[1] ** 2).sum())(model.weights)
+    loss = jax.jit(jax.grad(lambda w: (architecture.run(w, architecture.start(w), zeros)[1] ** 2).sum()))
+    gradient = loss(model.weights)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
@@ -305,10 +305,9 @@ def test_jit_vmap_and_precision(parametrisation, complex_units):
     np.testing.assert_allclose(each[0], wide, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("complex_units", [False, True])
-def test_measured_inside_a_stack(complex_units):
+def test_measured_inside_a_stack():
     """The Jacobian by lag of the first layer of a stack is the one that forward differentiation of the run gives."""
-    layer = UnitaryRNN(1, 3, 2, activation=MODRELU, complex=complex_units)
+    layer = UnitaryRNN(1, 3, 2, activation=MODRELU, complex=True)
     stack = build(Deep((layer, RNN(2, 3))), 0, np.float64)
     assert drive(stack, sequences=3, steps=40).outputs.shape == (3, 40, 3)
     run = drive(Model(layer, stack.weights[0]), sequences=3, steps=40)

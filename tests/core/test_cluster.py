@@ -151,7 +151,7 @@ def test_a_scheduler_that_dies_is_told(cluster, tmp_path):
 def test_nobody_at_the_address(monkeypatch):
     monkeypatch.setattr(cluster_module, "PATIENCE", 1)
     with (
-        pytest.raises(ValueError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
+        pytest.raises(ValueError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9"),
         scheduler("tcp://127.0.0.1:9"),
     ):
         pass

@@ -177,5 +177,5 @@ def test_records_are_plain(tmp_path):
     (record,) = ran(toys.experiment(n=(2,)), tmp_path)
     assert isinstance(record, Record)
     (path,) = (tmp_path / "toy.squares" / "cases").iterdir()
-    assert path.stem == record.id
+    assert path.stem.startswith(record.id)
     assert json.loads(path.read_text())["case"]["settings"] == [["n", 2], ["seed", 0]]

@@ -12,13 +12,16 @@ from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, OneHot,
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.rnn import RNN
 from hitherto.architectures.second_order import SecondOrderRNN
+from hitherto.architectures.state_space import DiagonalStateSpace, SampledStateSpace, StateSpace
+from hitherto.architectures.unitary import MODRELU, UnitaryRNN
 from hitherto.architectures.wrappers import Backward, Bidirectional, Deep, Untied
 from hitherto.core.model import Architecture
 
 _KINDS: dict[str, type[Architecture]] = {
     kind.__name__: kind
     for kind in (
-        *(RNN, LSTM, GRU, SecondOrderRNN, ArithmeticCircuit, OneHot, Templates, Powers),
+        *(RNN, LSTM, GRU, UnitaryRNN, SecondOrderRNN, ArithmeticCircuit, OneHot, Templates, Powers),
+        *(StateSpace, DiagonalStateSpace, SampledStateSpace),
         *(Deep, Bidirectional, Backward, Untied),
     )
 }
@@ -102,6 +105,6 @@ def _fits(name: str, hint: Any, choices: tuple[Any, ...], value: Any) -> bool:
         return type(value) is int and 1 <= value <= MAX_SIZE
     if hint is float:
         return type(value) in (int, float) and math.isfinite(value) and value >= 0
-    if name.endswith("activation") and isinstance(value, str):
+    if name.endswith("activation") and isinstance(value, str) and value != MODRELU:
         activation(value)
     return type(value) is hint

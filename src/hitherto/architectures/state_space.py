@@ -238,7 +238,7 @@ class AbstractStateSpace(Recurrence):
 
         A convolution handles each pair of an input and an output channel, the other routes each number of the state.
         Times of a training step of the complex diagonal layer at batch 32, float32, on one core (ms), from
-        `benchmarks/state_space_routes.py`:
+        `benchmarks/state_space_routes.py` (-: not measured, far behind at fewer pairs):
 
         | length | width | channels in and out | scan | associative | convolution |
         | --- | --- | --- | --- | --- | --- |
@@ -246,9 +246,9 @@ class AbstractStateSpace(Recurrence):
         | 1024 | 16 | 4 | 9.2 | 27 | 3.5 |
         | 1024 | 16 | 16 | 11 | 25 | 20 |
         | 1024 | 128 | 16 | 170 | 443 | 43 |
-        | 1024 | 128 | 128 | 299 | 591 | minutes |
+        | 1024 | 128 | 128 | 299 | 591 | - |
         | 16384 | 128 | 1 | 2504 | 7280 | 28 |
-        | 16384 | 128 | 128 | 5444 | 11486 | minutes |
+        | 16384 | 128 | 128 | 5444 | 11486 | - |
 
         So `convolution` is taken with up to 2 channel pairs a state number, for dense layers from length width / 2 on
         (the powers of A cost width^3); else `scan` on a CPU. On other devices `associative` replaces the scan, because

@@ -1,7 +1,10 @@
 """Theorems as data: what they assume, predict and mean by a measurement, and whether both agree."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +13,7 @@ from hitherto.core.model import Architecture, precision
 from hitherto.core.quantity import Estimate, Quantity
 from hitherto.core.source import Source
 
-Outcome = Literal["holds", "fails", "cannot tell", "not covered"]
+Outcome = Literal["holds", "fails", "cannot tell", "not covered", "error"]
 SLACK = 4.0  # standard errors
 
 
@@ -100,7 +103,8 @@ class Verdict:
     """What came of a claim at a case.
 
     Attributes:
-        outcome: `holds`, `fails`, `cannot tell` (the measurement does not decide), `not covered`.
+        outcome: `holds`, `fails`, `cannot tell` (the measurement does not decide), `not covered`, or `error` where
+            the command line met one; `check` itself raises it.
         reason: why, where it does not hold.
         predicted, measured: None where the claim is not covered.
     """
@@ -127,11 +131,13 @@ def check(claim: Claim, case: Case) -> Verdict:
     """Predict, measure, compare with slack `rtol |predicted| + 4 standard errors`.
 
     Cost: that of `claim.measure`; outside the hypotheses nothing is computed.
+    Raises:
+        TypeError: if a function of the claim does not give an Estimate.
     """
     if reason := claim.hypotheses(case):
         return Verdict("not covered", reason)
     with precision(np.float64):
-        predicted, measured = claim.predict(case), claim.measure(case)
+        predicted, measured = (_estimate(claim, role, case) for role in ("predict", "measure"))
     if measured.cannot_tell or predicted.cannot_tell:
         return Verdict("cannot tell", measured.cannot_tell or predicted.cannot_tell, predicted, measured)
     if agree(predicted, measured, claim.relation, claim.rtol):
@@ -141,20 +147,56 @@ def check(claim: Claim, case: Case) -> Verdict:
 
 
 def agree(predicted: Estimate, measured: Estimate, relation: str, rtol: float = 0.0) -> bool:
-    """Whether `measured relation predicted` at every entry, within the slack; exactly for whole numbers."""
-    p, m = predicted.value, measured.value
-    if isinstance(p, int) and isinstance(m, int) and rtol == 0:
-        return (p == m) if relation == "==" else (m <= p) if relation == "<=" else (m >= p)
-    error = np.hypot(*(0.0 if e.standard_error is None else e.standard_error for e in (predicted, measured)))
-    p, m = np.asarray(p, float), np.asarray(m, float)
-    slack = rtol * np.abs(p) + SLACK * error
-    above, below = m <= p + slack, m >= p - slack  # NaN is neither
-    return bool(np.all({"==": above & below, "<=": above, ">=": below}[relation]))
+    """Whether `measured relation predicted` at every entry, within the slack; in exact arithmetic where it is finite.
+
+    What differs in quantity, shape or coordinates does not agree.
+    """
+    shapes = [(e.quantity, np.shape(e.value), {k: list(v) for k, v in e.axes.items()}) for e in (predicted, measured)]
+    if shapes[0] != shapes[1]:
+        return False
+    entries = [_entries(e.value) for e in (predicted, measured)]
+    known = [0.0 if e.standard_error is None else e.standard_error for e in (predicted, measured)]
+    errors = np.broadcast_to(np.hypot(*known), np.shape(predicted.value))
+    return all(_related(p, m, relation, rtol, e) for p, m, e in zip(*entries, np.ravel(errors).tolist(), strict=True))
+
+
+def _estimate(claim: Claim, role: str, case: Case) -> Estimate:
+    found = getattr(claim, role)(case)
+    if not isinstance(found, Estimate):
+        raise TypeError(f"{claim.id}: {role} must give an Estimate, and gave {found!r:.60}; wrap the number in one")
+    return found
+
+
+def _entries(value: Any) -> list[int | float]:
+    return [int(value)] if isinstance(value, Integral) else np.ravel(value).tolist()
+
+
+def _related(predicted: int | float, measured: int | float, relation: str, rtol: float, error: float) -> bool:
+    if not all(map(math.isfinite, map(_bounded, (predicted, measured, error)))):
+        low = high = predicted
+    else:
+        slack = Fraction(rtol) * abs(Fraction(predicted)) + Fraction(SLACK * error)
+        low, high = Fraction(predicted) - slack, Fraction(predicted) + slack
+        measured = Fraction(measured)
+    return (relation == "<=" or measured >= low) and (relation == ">=" or measured <= high)
+
+
+def _bounded(number: int | float) -> float:
+    return 0.0 if isinstance(number, int) else number  # an int is finite, but may not fit into a float
 
 
 def _told(estimate: Estimate) -> str:
     value = estimate.value
     if np.ndim(value):
         return np.array2string(np.asarray(value), precision=4, threshold=6)
-    told = str(value) if isinstance(value, int) else f"{value:.6g}"
+    told = whole(value) if isinstance(value, int) else f"{value:.6g}"
     return told if not estimate.standard_error else f"{told} +- {estimate.standard_error:.2g}"
+
+
+def whole(number: int) -> str:
+    """A whole number in full up to twenty digits, else by its power of ten."""
+    if abs(number) < 10**20:
+        return str(number)
+    power = int((abs(number).bit_length() - 1) * math.log10(2))
+    power += abs(number) >= 10 ** (power + 1)
+    return f"{'-' * (number < 0)}{abs(number) // 10 ** (power - 3) / 1000:.3f}e+{power}"

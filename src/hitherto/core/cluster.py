@@ -1,16 +1,20 @@
 """Cases on worker processes, by Dask: on this machine, or wherever a scheduler has workers."""
 
+import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
 from typing import Any
+from urllib.parse import urlsplit
 
 from hitherto.core.experiment import Ask, Failure, Job, answer
 from hitherto.core.store import Record
 
 AHEAD = 2  # batches handed out beyond one a worker, so that nobody waits; more would only fill memory
 BATCH_SECONDS, LARGEST_BATCH = 0.25, 64  # handing out one case at a time costs 6 ms each
+MOST = 16  # processes a core
 PATIENCE = 10  # seconds to reach a scheduler
 # One thread a worker: two workers with all cores each would fight for them.
 ENVIRONMENT = {
@@ -30,6 +34,8 @@ def workers(count: int) -> Iterator[Mapper]:
         ValueError: for fewer than one worker.
         ImportError: if Dask's `distributed` is not installed.
     """
+    if count > MOST * (os.cpu_count() or 1):
+        raise ValueError(f"--workers {count} is more than {MOST} processes a core; ask for about one a core")
     if count < 1:
         raise ValueError(f"--workers needs at least one process, got {count}; leave it out to use this one")
     distributed = _distributed()
@@ -55,14 +61,24 @@ def scheduler(address: str) -> Iterator[Mapper]:
     """
     distributed = _distributed()
     try:
-        client = distributed.Client(address, timeout=PATIENCE)
+        _reach(address)
+        # Not the default: xarray and others would send their work to a cluster that may be gone.
+        client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"no Dask scheduler answers at {address} ({error}); start one with `dask scheduler` and workers with "
+            f"no Dask scheduler answers at {address!r} ({error}); start one with `dask scheduler` and workers with "
             "`dask worker`, or use --workers"
         ) from error
     with client:
         yield _mapper(client)
+
+
+def _reach(address: str) -> None:
+    """Refuse an address before a client is made: one that failed would go on asking in the background."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("tcp", "tls") or not parts.hostname or not parts.port:
+        raise ValueError("an address looks like tcp://10.0.0.1:8786")
+    socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE).close()
 
 
 def _distributed() -> Any:

@@ -1,13 +1,15 @@
 """Records as labelled arrays and tables, for xarray, netCDF, Parquet and CSV."""
 
+import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hitherto.core.store import Record, Store, stores
+from hitherto.files import replacing
 
 try:
     from xarray.backends import BackendEntrypoint
@@ -15,6 +17,8 @@ except ImportError:  # xarray is an extra; without it nobody asks for the engine
     BackendEntrypoint = object  # type: ignore[assignment, misc]
 
 FORMATS = (".nc", ".parquet", ".csv")
+NUMBERS = ("value", "standard_error", "low", "high")
+TAKEN = ("ask", "outcome", "role", "quantity", "part", "seconds", "experiment", *NUMBERS)  # columns of a table
 
 
 class HithertoBackend(BackendEntrypoint):
@@ -47,11 +51,13 @@ def dataset(store: Store) -> Any:
     records = store.records()
     if not records:
         raise ValueError(f"{store.folder} has no finished case yet; run the experiment first")
-    grid = _grid(records)
-    made = xarray.Dataset(coords=grid, attrs={"experiment": store.name, "says": store.about()["says"]})
-    for ask in dict.fromkeys(record.ask for record in records):
-        name, answers = ask.rsplit(".", 1)[-1], [r for r in records if r.ask == ask]
-        for variable, cells in _variables(answers).items():
+    grid = Grid(records)
+    made = xarray.Dataset(coords=grid.labels, attrs={"experiment": store.name, "says": store.about()["says"]})
+    asks = list(dict.fromkeys(record.ask for record in records))
+    short = [ask.rsplit(".", 1)[-1] for ask in asks]
+    for ask, last in zip(asks, short, strict=True):
+        name = last if short.count(last) == 1 else ask
+        for variable, cells in _variables([r for r in records if r.ask == ask]).items():
             made[f"{name}.{variable}"] = _array(xarray, grid, cells)
     return made
 
@@ -77,79 +83,127 @@ def export(folder: str | Path, path: str | Path) -> None:
         raise ValueError(
             f"results can be written as {', '.join(FORMATS)}, got {path.name}; choose one of these suffixes"
         )
-    found = stores(folder)
-    if path.suffix == ".nc":
-        _needed("h5netcdf")
-        for number, store in enumerate(found):
-            made, mode = dataset(store), "w" if number == 0 else "a"
-            made.to_netcdf(path, mode=mode, group=store.name, engine="h5netcdf")
-        return
+    found = [store for store in stores(folder) if store.records()]
+    if not found:
+        raise ValueError(f"{folder} has no finished case yet; run an experiment first")
+    with replacing(path) as temporary:
+        (_export_arrays if path.suffix == ".nc" else _export_table)(found, temporary)
+
+
+def _export_arrays(found: Sequence[Store], path: Path) -> None:
+    _needed("h5netcdf")
+    for number, store in enumerate(found):
+        dataset(store).to_netcdf(path, mode="a" if number else "w", group=store.name, engine="h5netcdf")
+
+
+def _export_table(found: Sequence[Store], path: Path) -> None:
     whole = _needed("pandas").concat([table(store).assign(experiment=store.name) for store in found])
     if path.suffix == ".csv":
         whole.to_csv(path, index=False)
-    else:
-        _needed("pyarrow")
-        whole.to_parquet(path, index=False)
+        return
+    _needed("pyarrow")
+    mixed = [name for name, column in whole.items() if len({type(v) for v in column.dropna()}) > 1]
+    whole.astype(dict.fromkeys(mixed, str)).to_parquet(path, index=False)
 
 
-Cell = tuple[dict[str, Any], Any, dict[str, list]]  # coordinates, value, own axes
+class Grid:
+    """The points of an experiment as labelled axes.
+
+    Attributes:
+        labels: values along each coordinate: numbers or texts as they are, anything else as JSON.
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._keys = {
+            name: list(dict.fromkeys(json.dumps(r.coordinates[name]) for r in records))
+            for name in records[0].coordinates
+        }
+        self.labels = {name: labels([json.loads(key) for key in keys]) for name, keys in self._keys.items()}
+
+    def place(self, coordinates: Mapping[str, Any]) -> tuple[int, ...]:
+        """Where a point stands along each axis."""
+        return tuple(keys.index(json.dumps(coordinates[name])) for name, keys in self._keys.items())
+
+
+def labels(values: Sequence[Any]) -> list[Any]:
+    """Values of one coordinate as an index can hold them, all of one type."""
+    numbers = [float(v) if v in ("inf", "-inf", "nan") else v for v in values]
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers):
+        return numbers
+    simple = len({type(v) for v in values}) == 1 and isinstance(values[0], str | bool)
+    return list(values) if simple else [_text(v) for v in values]
+
+
+def _text(value: Any) -> str:
+    return value["value"] if isinstance(value, dict) and value.get("kind") == "Fraction" else json.dumps(value)
+
+
+Cell = tuple[Mapping[str, Any], Any, Mapping[str, list]]  # coordinates, value, own axes
 
 
 def _variables(records: Sequence[Record]) -> dict[str, list[Cell]]:
     """What is known at each point, by variable."""
     cells: dict[str, list[Cell]] = {}
     for record in records:
-        at = dict(record.coordinates)
+        at = record.coordinates
         cells.setdefault("outcome", []).append((at, record.outcome, {}))
         cells.setdefault("seconds", []).append((at, record.seconds, {}))
         if record.predicted:
             cells.setdefault("predicted", []).append((at, record.predicted["value"], record.predicted["axes"]))
+        several = len({e["quantity"] for e in record.measured}) > 1
         for estimate in record.measured:
-            stem = f"{estimate['quantity']}." if len(record.measured) > 1 else ""
-            for key in ("value", "standard_error", "low", "high"):
+            stem = f"{estimate['quantity']}." * several + f"{estimate['part']}." * bool(estimate["part"])
+            for key in NUMBERS:
                 entry = (at, estimate[key], estimate["axes"])
                 cells.setdefault(f"{stem}{'measured' if key == 'value' else key}", []).append(entry)
     return {name: entries for name, entries in cells.items() if any(value is not None for _, value, _ in entries)}
 
 
-def _array(xarray: Any, grid: dict[str, list], cells: Sequence[Cell]) -> Any:
-    """Cells at their places in the grid, missing ones NaN or ""."""
-    own: dict[str, list] = {}
-    for _, _, axes in cells:
-        own |= {name: along for name, along in axes.items() if len(along) > len(own.get(name, ()))}
-    text = isinstance(cells[0][1], str) and not own and cells[0][1] not in ("inf", "-inf", "nan")
-    shape = [len(v) for v in (*grid.values(), *own.values())]
+def _array(xarray: Any, grid: Grid, cells: Sequence[Cell]) -> Any:
+    """Cells at their places in the grid and along their own axes; NaN or "" where there is none."""
+    names = list(dict.fromkeys(name for _, _, axes in cells for name in axes))
+    own = {name: sorted({c for _, _, axes in cells for c in axes.get(name, ())}) for name in names}
+    text = isinstance(cells[0][1], str) and cells[0][1] not in ("inf", "-inf", "nan")
+    shape = [len(v) for v in (*grid.labels.values(), *own.values())]
     values = np.full(shape, "", dtype="U16") if text else np.full(shape, np.nan)
-    for at, value, _ in cells:
-        place = tuple(along.index(at[name]) for name, along in grid.items())
-        given = np.asarray(value if text else _floats(value))
-        values[(*place, *(slice(n) for n in given.shape))] = given
-    return xarray.DataArray(values, dims=[*grid, *own], coords=grid | own)
+    for at, value, axes in cells:
+        place = grid.place(at)
+        if names:
+            values[place][np.ix_(*([own[name].index(c) for c in axes[name]] for name in names))] = _floats(value)
+        else:
+            values[place] = value if text else _floats(value)
+    beside = {_beside(name, grid.labels): along for name, along in own.items()}
+    return xarray.DataArray(values, dims=[*grid.labels, *beside], coords=grid.labels | beside)
+
+
+def _beside(name: str, taken: Iterable[str]) -> str:
+    """A name that no coordinate of the grid has."""
+    return f"{name}_" if name in taken else name
 
 
 def _floats(value: Any) -> Any:
     if isinstance(value, list):
         return [_floats(v) for v in value]
-    return np.nan if value is None else float(value)
-
-
-def _grid(records: Sequence[Record]) -> dict[str, list]:
-    names = records[0].coordinates
-    return {name: list(dict.fromkeys(_label(record.coordinates[name]) for record in records)) for name in names}
-
-
-def _label(value: Any) -> Any:
-    return value if isinstance(value, int | float | str) else str(value)
+    try:
+        return np.nan if value is None else float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
 
 
 def _rows(record: Record) -> Iterable[dict[str, Any]]:
     told = [("predicted", record.predicted)] if record.predicted else []
     for role, estimate in [*told, *(("measured", e) for e in record.measured)]:
+        facts = dict(ask=record.ask, outcome=record.outcome, role=role)
+        facts |= {key: estimate[key] for key in ("quantity", "part")} | {"seconds": record.seconds}
+        at = {_beside(name, TAKEN): _label(value) for name, value in record.coordinates.items()}
         for index in np.ndindex(np.shape(estimate["value"])):
-            own = {name: along[i] for (name, along), i in zip(estimate["axes"].items(), index, strict=True)}
-            numbers = {key: _at(estimate[key], index) for key in ("value", "standard_error", "low", "high")}
-            facts = dict(ask=record.ask, outcome=record.outcome, role=role, quantity=estimate["quantity"])
-            yield dict(record.coordinates) | facts | own | numbers | {"seconds": record.seconds}
+            places = zip(estimate["axes"].items(), index, strict=True)
+            own = {_beside(name, (*TAKEN, *at)): along[i] for (name, along), i in places}
+            yield at | facts | own | {key: _at(estimate[key], index) for key in NUMBERS}
+
+
+def _label(value: Any) -> Any:
+    return value if isinstance(value, int | float | str) else _text(value)
 
 
 def _at(value: Any, index: tuple[int, ...]) -> float:

@@ -1,6 +1,7 @@
 """Experiments as data: claims and measurements over a grid, run to records that resume."""
 
 import platform
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,9 @@ class Experiment:
         grid: values by coordinate.
         sizes: changed values by size: `ci` takes seconds, `paper` minutes to hours, `cluster` more.
         plot: how to draw it.
+
+    Raises:
+        ValueError: if the id could not be the name of a folder.
     """
 
     id: str
@@ -62,6 +66,13 @@ class Experiment:
     grid: Mapping[str, Sequence[Any]]
     sizes: Mapping[str, Mapping[str, Sequence[Any]]]
     plot: Plot
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.-]{0,99}", self.id):
+            raise ValueError(
+                f"an experiment is called by letters, digits, dots, dashes and underscores, got {self.id!r:.60}; its "
+                "id is also the name of its folder"
+            )
 
 
 class Job(NamedTuple):
@@ -90,6 +101,8 @@ def jobs(experiment: Experiment, size: str = "ci") -> list[Job]:
         ValueError: for an unknown size, a size that changes what the grid does not have, or an empty grid.
     """
     known(size, experiment.sizes, f"size of {experiment.id}")
+    if len({ask.id for ask in experiment.asks}) < len(experiment.asks):
+        raise ValueError(f"two questions of {experiment.id} have the same id; give each its own")
     changed = experiment.sizes[size]
     for name in changed:
         known(name, experiment.grid, f"coordinate of {experiment.id}")
@@ -99,11 +112,18 @@ def jobs(experiment: Experiment, size: str = "ci") -> list[Job]:
     points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     placed = [(point, case) for point in points if (case := experiment.case(**point)) is not None]
     return [
-        Job(case_id(ask, case), ask, canonical(point), case, code_version(ask))
+        Job(case_id(ask, case), ask, canonical(point), case, code_version(ask, case))
         for point, case in placed
         for ask in experiment.asks
-        if not (isinstance(ask, Claim) and ask.hypotheses(case))
+        if _covered(ask, case)
     ]
+
+
+def _covered(ask: Ask, case: Case) -> bool:
+    try:
+        return isinstance(ask, Measurement) or not ask.hypotheses(case)
+    except Exception:  # told as a failure of this case when it is its turn
+        return True
 
 
 def run(
@@ -125,22 +145,45 @@ def run(
         ValueError: for a grid that makes no sense, or a folder that cannot be written or is of a newer version.
     """
     wanted = jobs(experiment, size)
-    planned = {"size": size, "cases": len(wanted)}
-    store = Store(Path(out) / experiment.id).open(described(experiment) | {"planned": planned})
-    missing = (job for job in wanted if not store.has(job.id))  # asked late: another run may share the folder
+    plan = {"planned": {"size": size, "cases": len(wanted)}, "coordinates": list(experiment.grid)}
+    store = Store(Path(out).resolve() / experiment.id).open(described(experiment) | plan)
+    recorded = store.ids()
+    missing = (job for job in wanted if not _recorded(store, job, recorded))
     for result in (map_jobs or _one_by_one)(missing):
         if isinstance(result, Record):
             store.add(result)
+            recorded.add(result.id)
         yield result
 
 
+def _recorded(store: Store, job: Job, recorded: set[str]) -> bool:
+    """Whether a case need not be computed; asked when it is its turn, as another run may share the folder."""
+    if store.has(job.id, job.coordinates):
+        return True
+    return job.id in recorded and store.placed(job.id, job.coordinates) is not None
+
+
 def answer(job: Job) -> Record | Failure:
-    """Answer one question; an exception is a `Failure`, so that one bad case does not end the others."""
-    started = time.perf_counter()
+    """Answer one question; whatever goes wrong is a `Failure`, so that one bad case does not end the others."""
     try:
-        verdict, measured = _asked(job.ask, job.case)
-    except Exception as error:  # whatever a measure does, the other cases go on
-        return Failure(job.ask.id, job.coordinates, f"{type(error).__name__}: {error}")
+        record = _answered(job)
+        record.to_json()  # what cannot be written must not end the run later
+    except (Exception, SystemExit) as error:
+        return Failure(job.ask.id, job.coordinates, told(error))
+    return record
+
+
+def told(error: BaseException) -> str:
+    """An exception in words, even one that has none."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
+
+
+def _answered(job: Job) -> Record:
+    started = time.perf_counter()
+    verdict, measured = _asked(job.ask, job.case)
     return Record(
         id=job.id,
         ask=job.ask.id,
@@ -179,7 +222,10 @@ def _asked(ask: Ask, case: Case) -> tuple[Verdict | None, tuple[Estimate, ...]]:
         return verdict, (verdict.measured,) if verdict.measured else ()
     with precision(np.float64):
         found = ask.measure(case)
-    return None, found if isinstance(found, tuple) else (found,)
+    estimates = found if isinstance(found, tuple) else (found,)
+    if not all(isinstance(estimate, Estimate) for estimate in estimates):
+        raise TypeError(f"{ask.id} must give an Estimate or a tuple of them, and gave {found!r:.60}")
+    return None, estimates
 
 
 def _one_by_one(missing: Iterator[Job]) -> Iterator[Record | Failure]:

@@ -56,9 +56,7 @@ class Estimate:
 
     def __post_init__(self) -> None:
         shape = np.shape(self.value)
-        if tuple(self.axes) != self.quantity.axes or any(
-            len(c) != n for c, n in zip(self.axes.values(), shape, strict=False)
-        ):
+        if tuple(self.axes) != self.quantity.axes or tuple(map(len, self.axes.values())) != shape:
             raise ValueError(
                 f"{self.quantity.name} has axes {self.quantity.axes}; got a value of shape {shape} with coordinates "
                 f"{ ({k: len(v) for k, v in self.axes.items()}) }"

@@ -9,6 +9,8 @@ from scipy.optimize import minimize
 from hitherto.architectures.activations import activation
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.rnn import RNN
+from hitherto.architectures.state_space import AbstractStateSpace
+from hitherto.architectures.unitary import UnitaryRNN
 from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
 from hitherto.core.model import Model
 from hitherto.core.quantity import (
@@ -25,7 +27,7 @@ from hitherto.core.quantity import (
 LONGEST_POWER, GROWTH_HORIZON = 10_000, 100
 LARGEST_LOG_SCALE, SCHATTEN = 100.0, (32.0, 512.0, 8192.0)
 FEW_UNITS = 64
-ADDITIVE = (RNN, LSTM, GRU)
+ADDITIVE = (RNN, LSTM, GRU, UnitaryRNN, AbstractStateSpace)
 SOURCE = "linear algebra of the weights"
 
 Matrix = Float[np.ndarray, "unit unit"]

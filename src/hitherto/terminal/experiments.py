@@ -4,7 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hitherto.core import cluster
-from hitherto.core.claim import Case, Claim, Verdict, check
-from hitherto.core.experiment import Failure, jobs, run
+from hitherto.core.claim import Case, Claim, Verdict, check, whole
+from hitherto.core.experiment import Failure, jobs, run, told
 from hitherto.core.names import known
 from hitherto.core.quantity import Estimate
 from hitherto.core.source import cite
@@ -37,7 +37,7 @@ def run_experiment(name: str, out: Path, size: str, workers: int | None, schedul
     experiment = next(e for e in EXPERIMENTS if e.id == known(name, [e.id for e in EXPERIMENTS], "experiment"))
     wanted = jobs(experiment, size)
     store = Store(out / experiment.id)
-    missing = sum(not store.has(job.id) for job in wanted)
+    missing = sum(not store.has(job.id, job.coordinates) for job in wanted)
     print(
         f"{experiment.id}, {size}: {len(wanted)} cases, {len(wanted) - missing} recorded, {missing} to do", flush=True
     )
@@ -70,7 +70,7 @@ def check_claims(name: str | None, size: str, as_json: bool) -> int:
     for claim in _claims(name):
         for case in (claim.smallest, *(claim.larger if size == "paper" else ())):
             with waiting.status(f"{claim.id}: {case}") if waiting.is_terminal else nullcontext():
-                verdict = check(claim, case)
+                verdict = _checked(claim, case)
             outcomes[verdict.outcome] += 1
             if as_json:
                 print(json.dumps(_plain(claim, case, verdict)), flush=True)
@@ -78,7 +78,16 @@ def check_claims(name: str | None, size: str, as_json: bool) -> int:
                 console.print(_block(claim, case, verdict), soft_wrap=True)
     if not as_json:
         print(", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common()))
-    return FAILED if outcomes["fails"] else 0
+    return FAILED if outcomes["fails"] or outcomes["error"] else 0
+
+
+def _checked(claim: Claim, case: Case) -> Verdict:
+    """The verdict, or the error as one; what a measure prints goes to standard error."""
+    try:
+        with redirect_stdout(sys.stderr):
+            return check(claim, case)
+    except (Exception, SystemExit) as error:  # the other claims go on
+        return Verdict("error", told(error))
 
 
 def show_list() -> None:
@@ -174,5 +183,5 @@ def _short(estimate: Estimate | None) -> str:
     if estimate is None:
         return "-"
     if isinstance(estimate.value, int):
-        return str(estimate.value) if estimate.value < 10**12 else f"{estimate.value:.3e}"
+        return whole(estimate.value)
     return f"{estimate.value:.4g}" if not hasattr(estimate.value, "shape") else f"curve of {len(estimate.value)}"

@@ -15,6 +15,8 @@ from hitherto.architectures.outside.names import read_named
 from hitherto.architectures.outside.torch_names import save, to_torch_names
 from hitherto.architectures.rnn import RNN
 from hitherto.architectures.second_order import SecondOrderRNN
+from hitherto.architectures.state_space import DiagonalStateSpace, SampledStateSpace, StateSpace
+from hitherto.architectures.unitary import UnitaryRNN
 from hitherto.architectures.wrappers import Backward, Bidirectional, Deep, StepFunction, Untied
 from hitherto.core.model import Model
 
@@ -33,6 +35,9 @@ ARCHITECTURES = [
     Deep((Templates(5, 3), ArithmeticCircuit(3, 4, readout_size=1))),
     Untied(RNN(3, 4, readout_size=1), length=3),
     Untied(Deep((RNN(3, 4), LSTM(4, 2))), length=2, share="ends"),
+    UnitaryRNN(3, 4, activation="modrelu", complex=True, parametrisation="cayley"),
+    UnitaryRNN(3, 4, parametrisation="householder", reflections=2),
+    Deep((StateSpace(3, 4, 2), DiagonalStateSpace(2, 4, 2), SampledStateSpace(2, 4, 1))),
     RNN(3, 4, parametrisation="ntk", variance=0.5, readout_size=2),
 ]
 
