@@ -27,7 +27,8 @@ def test_every_quantity_of_the_vocabulary_has_one_measure():
     assert len(set(measured)) == len(measured)
     weights = {"spectral_radius", "largest_singular_value", "numerical_abscissa", "henrici_departure"}
     weights |= {"transient_peak", "kreiss_bound", "contraction_bound"}
-    assert {q.name for q in QUANTITIES} - {q.name for q in measured} == weights
+    of_architectures = {"start_end_rank"}
+    assert {q.name for q in QUANTITIES} - {q.name for q in measured} == weights | of_architectures
 
 
 def test_every_estimate_has_a_source_and_finite_or_honest_values(profile):

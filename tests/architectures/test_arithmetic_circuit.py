@@ -336,7 +336,9 @@ class TestFeatures:
         x = np.random.default_rng(0).standard_normal((4, 2))
         np.testing.assert_allclose(states_and_outputs(Model(layer, {}), x.astype(np.float32))[1], np.sin(x), rtol=1e-5)
 
-    @pytest.mark.parametrize("kind", [OneHot(3), Templates(3, 4), Powers(2), FeatureFunction(jnp.cos, 1, 1)], ids=str)
+    @pytest.mark.parametrize(
+        "kind", [OneHot(3), Templates(3, 4), Powers(2), FeatureFunction(jnp.cos, 1, 1)], ids=lambda k: type(k).__name__
+    )
     def test_first_in_a_stack(self, kind):
         architecture = Deep((kind, ArithmeticCircuit(kind.output_size, 5, 2)))
         model = build(architecture)
@@ -351,7 +353,9 @@ class TestFeatures:
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
         assert hash(architecture) == hash(architecture)
 
-    @pytest.mark.parametrize("kind", [OneHot(3), Templates(3, 4), Powers(2), FeatureFunction(jnp.cos, 1, 1)], ids=str)
+    @pytest.mark.parametrize(
+        "kind", [OneHot(3), Templates(3, 4), Powers(2), FeatureFunction(jnp.cos, 1, 1)], ids=lambda k: type(k).__name__
+    )
     def test_no_steps(self, kind):
         assert states_and_outputs(build(kind), np.zeros((0, 1), np.float32))[1].shape == (0, kind.output_size)
 

@@ -103,7 +103,7 @@ def _mapper(client: Any) -> Mapper:
             return future
 
         window = (1 + AHEAD) * max(1, sum(client.nthreads().values()))
-        running = as_completed([submit([job]) for job in islice(jobs, window)])
+        running = as_completed([submit([job]) for job in islice(jobs, window)], loop=client.loop)
         for future in running:
             if future.status in ("lost", "pending"):  # its worker died with the result, which is being made again
                 running.add(future)

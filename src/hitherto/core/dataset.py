@@ -16,7 +16,6 @@ try:
 except ImportError:  # xarray is an extra; without it nobody asks for the engine
     BackendEntrypoint = object  # type: ignore[assignment, misc]
 
-FORMATS = (".nc", ".parquet", ".csv")
 NUMBERS = ("value", "standard_error", "low", "high")
 TAKEN = ("ask", "outcome", "role", "quantity", "part", "seconds", "experiment", *NUMBERS)  # columns of a table
 
@@ -79,15 +78,15 @@ def export(folder: str | Path, path: str | Path) -> None:
         ImportError: without the package that writes the format.
     """
     path = Path(path)
-    if path.suffix not in FORMATS:
+    if path.suffix not in WRITERS:
         raise ValueError(
-            f"results can be written as {', '.join(FORMATS)}, got {path.name}; choose one of these suffixes"
+            f"results can be written as {', '.join(WRITERS)}, got {path.name}; choose one of these suffixes"
         )
     found = [store for store in stores(folder) if store.records()]
     if not found:
         raise ValueError(f"{folder} has no finished case yet; run an experiment first")
     with replacing(path) as temporary:
-        (_export_arrays if path.suffix == ".nc" else _export_table)(found, temporary)
+        WRITERS[path.suffix](found, temporary)
 
 
 def _export_arrays(found: Sequence[Store], path: Path) -> None:
@@ -96,14 +95,22 @@ def _export_arrays(found: Sequence[Store], path: Path) -> None:
         dataset(store).to_netcdf(path, mode="a" if number else "w", group=store.name, engine="h5netcdf")
 
 
-def _export_table(found: Sequence[Store], path: Path) -> None:
-    whole = _needed("pandas").concat([table(store).assign(experiment=store.name) for store in found])
-    if path.suffix == ".csv":
-        whole.to_csv(path, index=False)
-        return
+def _export_csv(found: Sequence[Store], path: Path) -> None:
+    _whole(found).to_csv(path, index=False)
+
+
+def _export_parquet(found: Sequence[Store], path: Path) -> None:
     _needed("pyarrow")
+    whole = _whole(found)
     mixed = [name for name, column in whole.items() if len({type(v) for v in column.dropna()}) > 1]
     whole.astype(dict.fromkeys(mixed, str)).to_parquet(path, index=False)
+
+
+def _whole(found: Sequence[Store]) -> Any:
+    return _needed("pandas").concat([table(store).assign(experiment=store.name) for store in found])
+
+
+WRITERS = {".nc": _export_arrays, ".parquet": _export_parquet, ".csv": _export_csv}
 
 
 class Grid:
