@@ -71,8 +71,6 @@ def _records(results: Iterator) -> Iterator[Record]:
 def engine_table() -> list[str]:
     """Rows for benchmarks/results.md."""
     lines = [
-        "## The experiment engine",
-        "",
         "| cases | where | wall s | workers busy | main process, ms a case | main process, MB (grown) |",
         "| --- | --- | --- | --- | --- | --- |",
     ]

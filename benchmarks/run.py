@@ -14,6 +14,8 @@ from statistics import median
 import jax
 import numpy as np
 import torch
+import training_step
+from engine import engine_table
 
 import hitherto
 from hitherto.files import write
@@ -169,6 +171,8 @@ def main() -> None:
         "Jacobian by lag": jacobian_table,
         "Whole commands": command_table,
         "Memory against length": length_table,
+        "Training step": training_step.main,
+        "The experiment engine": engine_table,
     }
     text = [
         "# Benchmarks",
