@@ -31,7 +31,7 @@ def sinusoids(length: int = 8, patterns: int = 1, amplitude: float = 3.0, period
 
 @dataclass(frozen=True)
 class SequentialTargets(Task):
-    """y[t] = targets[pattern][t], asked at the steps `asked`; x[0] = sqrt(P) e_pattern for P patterns, then nothing.
+    """y[t] = targets[pattern, t], asked at the steps `asked`; x[0] = sqrt(P) e_pattern for P patterns, then nothing.
 
     Inputs are pulses with x . x / P = 1, orthogonal between patterns. Nothing is random: `sample` gives pattern 0, 1,
     ... in turn, whatever the seed. `held_out` is the same task at all other steps.
