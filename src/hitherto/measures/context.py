@@ -201,7 +201,8 @@ def _curve(
         fields |= dict(low=np.where(dust, 0.0, low), high=np.where(dust, floor, high))
     reason = st.TOO_FEW if count < st.FEWEST_SEQUENCES else ""
     if not reason and heavy.any():
-        reason = f"from lag {int(np.argmax(heavy))} on fewer than {FEWEST_EFFECTIVE_UNITS} pairs of sequences carry the mean"
+        first = int(np.argmax(heavy))
+        reason = f"from lag {first} on fewer than {FEWEST_EFFECTIVE_UNITS} pairs of sequences carry the mean"
     return Estimate(
         quantity,
         **fields,
