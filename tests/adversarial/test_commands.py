@@ -882,6 +882,14 @@ def test_experiments_with_other_types_of_one_coordinate_export_together(tmp_path
     ran(experiment(id="t.one", a=(1, 2)), tmp_path / "out")
     ran(experiment(id="t.two", a=("x", "y")), tmp_path / "out")
     export(tmp_path / "out", tmp_path / f"x{suffix}")
+    if suffix == ".nc":
+        xarray = pytest.importorskip("xarray")
+        found = [xarray.load_dataset(tmp_path / "x.nc", group=id, engine="h5netcdf") for id in ("t.one", "t.two")]
+        assert [made["a"].values.tolist() for made in found] == [[1, 2], ["x", "y"]]
+        return
+    pandas = pytest.importorskip("pandas")
+    found = pandas.read_csv(tmp_path / "x.csv") if suffix == ".csv" else pandas.read_parquet(tmp_path / "x.parquet")
+    assert set(found["a"].astype(str)) == {"1", "2", "x", "y"}
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".csv", ".parquet"])

@@ -186,8 +186,8 @@ def moved(width, optimiser, seed):
 
 class TestBadInput:
     @pytest.mark.parametrize(("make", "says"), [
-        (lambda: RNN(0, 4), r"input_size=0, but a size is at least 1; give"),
-        (lambda: LSTM(3, 4, projection=0), r"visible_size=0, but a size is at least 1; give"),
+        (lambda: RNN(0, 4), "input_size=0; give at least 1"),
+        (lambda: LSTM(3, 4, projection=0), "visible_size=0; give at least 1"),
         (lambda: GRU(3, 4, variance=-1.0), r"variance=-1.0; a variance is finite and not negative, give"),
         (lambda: RNN(3, 4, input_variance=float("nan")), r"input_variance=nan; a variance is finite"),
         (lambda: RNN(3, 4, initialisation="ortogonal"), r"no initialisation 'ortogonal'; .*orthogonal"),

@@ -371,9 +371,9 @@ def test_measured_inside_a_stack(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: StateSpace(1, 0), "width is a count and must be at least 1, got 0"),
-        (lambda: DiagonalStateSpace(0, 1), "input_size is a count"),
-        (lambda: SampledStateSpace(1, 1, 0), "readout_size is a count"),
+        (lambda: StateSpace(1, 0), "a StateSpace was asked for with width=0; give at least 1"),
+        (lambda: DiagonalStateSpace(0, 1), "input_size=0; give at least 1"),
+        (lambda: SampledStateSpace(1, 1, 0), "readout_size=0; give at least 1"),
         (lambda: StateSpace(1, 1, initialisation="ortogonal"), "no initialisation 'ortogonal'.*orthogonal"),
         (lambda: SampledStateSpace(1, 1, initialisation="s4d"), "no initialisation 's4d'.*s4d_lin"),
         (lambda: DiagonalStateSpace(1, 1, parametrisation="exp"), "no parametrisation of a diagonal.*exponential"),

@@ -322,7 +322,7 @@ def test_measured_inside_a_stack():
     [
         (dict(parametrisation="cayly"), "no parametrisation of an orthogonal matrix 'cayly'.*cayley"),
         (dict(activation="modrelus"), "modrelus"),
-        (dict(width=0), "width is a count and must be at least 1, got 0"),
+        (dict(width=0), "width=0; give at least 1"),
         (dict(readout_size=0), "readout_size"),
         (dict(reflections=4), "4 reflections are more than 3 units need"),
         (dict(flipped=1.5), "between 0 and 1, got 1.5"),

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hitherto.architectures.rnn import read_out
-from hitherto.architectures.second_order import check_sizes
-from hitherto.core.model import Recurrence, Weights
+from hitherto.core.model import Recurrence, Weights, check_sizes
 
 
 class CircuitState(NamedTuple):

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hitherto.architectures._cell import AbstractCell
-from hitherto.core.model import Weights
+from hitherto.core.model import Weights, check_sizes
 from hitherto.core.names import known
 
 LAWS = ("gaussian", "orthogonal", "identity", "ring", "pytorch", "keras")
@@ -41,10 +41,7 @@ def check_layer(layer: AbstractCell) -> None:
             or they exclude each other.
     """
     kind = type(layer).__name__
-    for name in ("input_size", "width", "readout_size", "visible_size"):
-        size = getattr(layer, name)
-        if size is not None and size < 1:
-            raise ValueError(f"{kind} was asked with {name}={size}, but a size is at least 1; give a positive integer")
+    check_sizes(layer, "input_size", "width", "readout_size", "visible_size")
     for name in ("variance", "input_variance", "readout_variance"):
         if not 0 <= (value := getattr(layer, name)) < math.inf:
             raise ValueError(f"{kind} was asked with {name}={value}; a variance is finite and not negative, give one")

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from hitherto.architectures.activations import activation
 from hitherto.architectures.rnn import read_out
-from hitherto.core.model import Architecture, Hidden, Model, Recurrence, Weights
+from hitherto.core.model import Hidden, Model, Recurrence, Weights, check_sizes
 
 PIECE = 16  # steps whose matrices `tensor x[t]` are held at once: enough for one good matmul, small beside the tensor
 KEPT = 2**22  # entries of such matrices that one sequence may keep for its gradient; with more they are made again
@@ -187,15 +187,3 @@ def cp_to_full(model: Model) -> Model:
     kept = {name: weight for name, weight in model.weights.items() if name not in names}
     tensor = np.einsum("ir,jr,mr->ijm", *factors, optimize=True).astype(model.dtype)
     return Model(replace(layer, cp_rank=None), kept | {"tensor": tensor})
-
-
-def check_sizes(layer: Architecture, *names: str) -> None:
-    """Refuse sizes below 1; a size that is None is not asked for.
-
-    Raises:
-        ValueError: if the field of one of the names is below 1.
-    """
-    for name in names:
-        size = getattr(layer, name)
-        if size is not None and size < 1:
-            raise ValueError(f"a {type(layer).__name__} was asked for with {name}={size}; give at least 1")

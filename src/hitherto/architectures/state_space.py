@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.fft import next_fast_len
 
 from hitherto.architectures.rnn import initial, read_out
-from hitherto.core.model import Hidden, Recurrence, Weights
+from hitherto.core.model import Hidden, Recurrence, Weights, check_sizes
 from hitherto.core.names import known
 
 ROUTES = ("auto", "scan", "associative", "convolution")
@@ -238,17 +238,16 @@ class AbstractStateSpace(Recurrence):
 
         A convolution handles each pair of an input and an output channel, the other routes each number of the state.
         Times of a training step of the complex diagonal layer at batch 32, float32, on one core (ms), from
-        `benchmarks/state_space_routes.py` (-: not measured, far behind at fewer pairs):
+        `benchmarks/state_space_routes.md` (-: not measured, far behind at fewer pairs):
 
         | length | width | channels in and out | scan | associative | convolution |
         | --- | --- | --- | --- | --- | --- |
-        | 64 | 128 | 1 | 3.2 | 6.5 | 0.6 |
-        | 1024 | 16 | 4 | 9.2 | 27 | 3.5 |
-        | 1024 | 16 | 16 | 11 | 25 | 20 |
-        | 1024 | 128 | 16 | 170 | 443 | 43 |
-        | 1024 | 128 | 128 | 299 | 591 | - |
-        | 16384 | 128 | 1 | 2504 | 7280 | 28 |
-        | 16384 | 128 | 128 | 5444 | 11486 | - |
+        | 64 | 128 | 1 | 3.0 | 6.7 | 0.6 |
+        | 1024 | 16 | 4 | 8.9 | 22 | 4.1 |
+        | 1024 | 16 | 16 | 11 | 25 | 21 |
+        | 1024 | 128 | 16 | 161 | 434 | 36 |
+        | 1024 | 128 | 128 | 283 | 555 | - |
+        | 16384 | 128 | 1 | 2291 | 6425 | 25 |
 
         So `convolution` is taken with up to 2 channel pairs a state number, for dense layers from length width / 2 on
         (the powers of A cost width^3); else `scan` on a CPU. On other devices `associative` replaces the scan, because
@@ -280,10 +279,7 @@ def _checked(layer: AbstractStateSpace, names: tuple[str, ...]) -> None:
     """Refuses sizes and names that no layer has."""
     known(layer.initialisation, names, "initialisation")  # type: ignore[attr-defined]
     known(layer.route, ROUTES, "route")
-    for name in ("input_size", "width", "readout_size"):
-        size = getattr(layer, name)
-        if size is not None and size < 1:
-            raise ValueError(f"{name} is a count and must be at least 1, got {size}")
+    check_sizes(layer, "input_size", "width", "readout_size")
 
 
 def _ordered(layer: AbstractStateSpace, low: str, high: str, least: float, most: float) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from hitherto.architectures.activations import activation
 from hitherto.architectures.rnn import affine, initial, read_out
-from hitherto.core.model import Hidden, Recurrence, Weights
+from hitherto.core.model import Hidden, Recurrence, Weights, check_sizes
 from hitherto.core.names import known
 
 PARAMETRISATIONS = ("exponential", "cayley", "householder", "projection")
@@ -71,9 +71,7 @@ class UnitaryRNN(Recurrence):
         known(self.parametrisation, PARAMETRISATIONS, "parametrisation of an orthogonal matrix")
         if self.activation != MODRELU:
             activation(self.activation)
-        for name in ("input_size", "width", "readout_size", "reflections"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} is a count and must be at least 1, got {getattr(self, name)}")
+        check_sizes(self, "input_size", "width", "readout_size", "reflections")
         if self.reflections is not None and self.reflections > self.width:
             raise ValueError(
                 f"{self.reflections} reflections are more than {self.width} units need; give at most width, or None"

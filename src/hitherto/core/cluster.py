@@ -13,7 +13,7 @@ from hitherto.core.experiment import Ask, Failure, Job, answer
 from hitherto.core.store import Record
 
 AHEAD = 2  # batches handed out beyond one a worker, so that nobody waits; more would only fill memory
-BATCH_SECONDS, LARGEST_BATCH = 0.25, 64  # handing out one case at a time costs 6 ms each
+BATCH_SECONDS, LARGEST_BATCH = 0.25, 64  # handing out one by one costs the scheduler milliseconds each
 MOST = 16  # processes a core
 PATIENCE = 10  # seconds to reach a scheduler
 # One thread a worker: two workers with all cores each would fight for them.

@@ -83,6 +83,18 @@ def _brief(value: Any) -> str:
     return f"{type(value).__name__}({told})"
 
 
+def check_sizes(architecture: Architecture, *names: str) -> None:
+    """Refuse sizes below 1; a size that is None is not asked for.
+
+    Raises:
+        ValueError: if the field of one of the names is below 1.
+    """
+    for name in names:
+        size = getattr(architecture, name)
+        if size is not None and size < 1:
+            raise ValueError(f"a {type(architecture).__name__} was asked for with {name}={size}; give at least 1")
+
+
 class Recurrence(Architecture):
     """An architecture that goes forward one step at a time, with a state of fixed size."""
 
