@@ -1,6 +1,5 @@
 """Models saved under PyTorch's names, with their architecture beside them, and read back exactly."""
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from hitherto.architectures.outside.found import Found
 from hitherto.architectures.outside.plan import widened
 from hitherto.architectures.wrappers import Backward, Bidirectional, Deep, StepFunction, Untied
 from hitherto.core.model import Architecture, Model, Weights
+from hitherto.files import write
 
 ARCHITECTURE = "hitherto"  # the key in the metadata of a file
 SUFFIX = re.compile(r"(_l\d+|_reverse)+$")
@@ -38,26 +38,12 @@ def to_torch_names(model: Model) -> dict[str, np.ndarray]:
 def save(model: Model, path: Path | str) -> None:
     """Write a model as safetensors, under PyTorch's names and with its architecture in the metadata.
 
-    The file is complete or not there: it is written under another name in the same folder, then renamed.
-
     Raises:
-        ValueError: if the model holds a step function, or the file cannot be written.
+        ValueError: if the model holds a step function, or the file cannot be written; it is complete or not there.
     """
-    path = Path(path)
     metadata = {"format": "pt", ARCHITECTURE: to_json(model.architecture)}
     arrays = {name: np.ascontiguousarray(w) for name, w in to_torch_names(model).items()}
-    data = safetensors.numpy.save(arrays, metadata)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise ValueError(
-            f"{path} cannot be written ({error.strerror}); give a file in a folder that exists and can be written to"
-        ) from error
-    finally:
-        if unfinished.parent.is_dir():
-            unfinished.unlink(missing_ok=True)
+    write(path, safetensors.numpy.save(arrays, metadata))
 
 
 def read_saved(arrays: Arrays) -> Found:
