@@ -189,7 +189,7 @@ def test_where_nothing_can_be_written(tmp_path):
     with pytest.raises(ValueError, match=r"cannot write .*absent/a.safetensors: there is no folder .*absent; make it"):
         save(model, tmp_path / "absent" / "a.safetensors")
     (tmp_path / "taken").mkdir()
-    with pytest.raises(ValueError, match="cannot write .*taken: it is a folder"):
+    with pytest.raises(ValueError, match=r"cannot write .*taken: it is a folder"):
         save(model, tmp_path / "taken")
     assert os.listdir(tmp_path) == ["taken"]
 
