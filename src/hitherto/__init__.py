@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from hitherto.architectures.as_json import from_json, to_json
     from hitherto.architectures.gated import GRU, LSTM
     from hitherto.architectures.initialisation import entry_variances, learning_rates
+    from hitherto.architectures.multiplicative import MultiplicativeIntegrationRNN, SelectiveStateSpace
     from hitherto.architectures.outside import load
     from hitherto.architectures.outside.live import adapt
     from hitherto.architectures.outside.torch_names import save
@@ -33,6 +34,7 @@ _HOMES = {
     "architectures.as_json": ("from_json", "to_json"),
     "architectures.gated": ("GRU", "LSTM"),
     "architectures.initialisation": ("entry_variances", "learning_rates"),
+    "architectures.multiplicative": ("MultiplicativeIntegrationRNN", "SelectiveStateSpace"),
     "architectures.outside": ("load",),
     "architectures.outside.live": ("adapt",),
     "architectures.outside.torch_names": ("save",),
@@ -74,6 +76,7 @@ __all__ = [
     "Fit",
     "Measurement",
     "Model",
+    "MultiplicativeIntegrationRNN",
     "NotCovered",
     "OneHot",
     "Paper",
@@ -83,6 +86,7 @@ __all__ = [
     "Quantity",
     "SampledStateSpace",
     "SecondOrderRNN",
+    "SelectiveStateSpace",
     "Sequences",
     "Settings",
     "Source",

@@ -19,7 +19,7 @@ class Activation:
     Attributes:
         name: the name it was asked by, parameters included.
         apply: the function.
-        slope: the largest absolute slope, `inf` where it has a jump.
+        slope: the largest absolute slope, `inf` where it has a jump or the slope has no bound.
         low, high: the range of its values; infinite where it is unbounded.
     """
 
@@ -53,6 +53,7 @@ _FAMILIES: dict[str, tuple[tuple[float, ...], Callable[..., tuple]]] = {
     "exponential": ((), lambda: (jnp.exp, _INF, 0.0, _INF)),
     "affine": ((1.0, 0.0), lambda s, b: (lambda a: s * a + b, abs(s), -_INF, _INF)),
     "scaled_tanh": ((1.0, 1.0), lambda s, b: (lambda a: s * jnp.tanh(b * a), abs(s * b), -abs(s), abs(s))),
+    "square": ((), lambda: (jnp.square, _INF, 0.0, _INF)),
     "thresholded_relu": ((1.0,), lambda s: (lambda a: jnp.where(a >= s, a, 0.0), _INF, -_INF, _INF)),
 }
 

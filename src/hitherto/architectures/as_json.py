@@ -10,6 +10,7 @@ from typing import Any, Literal
 from hitherto.architectures.activations import activation
 from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, OneHot, Powers, Templates
 from hitherto.architectures.gated import GRU, LSTM
+from hitherto.architectures.multiplicative import MultiplicativeIntegrationRNN, SelectiveStateSpace
 from hitherto.architectures.rnn import RNN
 from hitherto.architectures.second_order import SecondOrderRNN
 from hitherto.architectures.state_space import DiagonalStateSpace, SampledStateSpace, StateSpace
@@ -21,6 +22,7 @@ _KINDS: dict[str, type[Architecture]] = {
     kind.__name__: kind
     for kind in (
         *(RNN, LSTM, GRU, UnitaryRNN, SecondOrderRNN, ArithmeticCircuit, OneHot, Templates, Powers),
+        *(MultiplicativeIntegrationRNN, SelectiveStateSpace),
         *(StateSpace, DiagonalStateSpace, SampledStateSpace),
         *(Deep, Bidirectional, Backward, Untied),
     )

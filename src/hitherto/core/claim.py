@@ -13,7 +13,7 @@ from hitherto.core.model import Architecture, precision
 from hitherto.core.quantity import Estimate, Quantity
 from hitherto.core.source import Source
 
-Outcome = Literal["holds", "fails", "cannot tell", "not covered", "error"]
+Outcome = Literal["holds", "fails", "refuted", "cannot tell", "not covered", "error"]
 SLACK = 4.0  # standard errors
 
 
@@ -81,6 +81,8 @@ class Claim:
         smallest: the case that tests run, seconds at most.
         larger: further cases, minutes.
         rtol: relative slack; 0 for exact numbers.
+        conjecture: stated without proof; where the measurement contradicts it the outcome is `refuted`, a finding and
+            not a failure.
         version: as for `Measurement`.
     """
 
@@ -95,6 +97,7 @@ class Claim:
     smallest: Case
     larger: tuple[Case, ...] = ()
     rtol: float = 0.0
+    conjecture: bool = False
     version: int = 1
 
 
@@ -103,8 +106,8 @@ class Verdict:
     """What came of a claim at a case.
 
     Attributes:
-        outcome: `holds`, `fails`, `cannot tell` (the measurement does not decide), `not covered`, or `error` where
-            the command line met one; `check` itself raises it.
+        outcome: `holds`, `fails` (`refuted` for a conjecture), `cannot tell` (the measurement does not decide), `not
+            covered`, or `error` where the command line met one; `check` itself raises it.
         reason: why, where it does not hold.
         predicted, measured: None where the claim is not covered.
     """
@@ -143,6 +146,8 @@ def check(claim: Claim, case: Case) -> Verdict:
     if agree(predicted, measured, claim.relation, claim.rtol):
         return Verdict("holds", "", predicted, measured)
     reason = f"measured {_told(measured)} is not {claim.relation} predicted {_told(predicted)}"
+    if claim.conjecture:
+        return Verdict("refuted", f"refuted at {case}: {reason}", predicted, measured)
     return Verdict("fails", reason, predicted, measured)
 
 

@@ -195,5 +195,34 @@ CONTRACTION_BOUND = Quantity(
 START_END_RANK = Quantity(
     "start_end_rank", "least K with y = sum over k <= K of g_k(inputs before the cut) g'_k(inputs after it)"
 )
+START_END_RANKS = Quantity("start_end_ranks", "start_end_rank of each output", axes=("output",))
+
+# Spectrum of a cut: measures/cut_spectrum.py. Y[i, j] = y(start i, end j), q = squared singular values over their sum.
+CUT_SPECTRUM = Quantity(
+    "cut_spectrum", "singular values of Y / sqrt(starts ends), largest first", "output", ("component",)
+)
+CUT_ENTROPY = Quantity("cut_entropy", "-sum q ln q: 0 where start and end do not interact beyond one product", "nats")
+CUT_EFFECTIVE_RANK = Quantity("cut_effective_rank", "exp of cut_entropy", "products")
+CUT_PARTICIPATION_RATIO = Quantity("cut_participation_ratio", "1 / sum q^2", "products")
+CUT_STABLE_RANK = Quantity("cut_stable_rank", "1 / largest q", "products")
+DISTANCE_FROM_SEPARABLE = Quantity(
+    "distance_from_separable",
+    "(sum of q but the largest)^(1/2): relative error of the best single product g(start) g'(end)",
+)
+INTERACTION_SHARE = Quantity(
+    "interaction_share",
+    "share of E y^2 that no sum g(start) + g'(end) explains: |Y - row - column means + mean|^2 / |Y|^2",
+)
+CUT_ENTROPY_PROFILE = Quantity("cut_entropy_profile", "cut_entropy of each cut", "nats", ("cut",))
+INTERACTION_PROFILE = Quantity("interaction_profile", "interaction_share of each cut", "", ("cut",))
+
+# After training: measures/recall_accuracy.py
+RECALL_ACCURACY = Quantity("recall_accuracy", "share of asked steps at which the largest output is the right class")
+SOLVED = Quantity("solved", "1 where recall_accuracy is at least 0.99, else 0; its mean over seeds is a share")
+
+# Theory beside trained networks: theory/start_end.py
+SATURATION_LENGTH = Quantity(
+    "saturation_length", "first end for which the state, not the number of ends, limits the start_end_rank", "steps"
+)
 
 QUANTITIES: tuple[Quantity, ...] = tuple(v for v in globals().values() if isinstance(v, Quantity))

@@ -1,127 +1,420 @@
-"""Separation rank of arithmetic circuits across a cut in time, by exact arithmetic modulo a prime."""
+"""Separation rank of polynomial recurrent models across a cut in time, exact, by arithmetic modulo primes.
+
+y(start, end) is evaluated for many starts and ends modulo a prime, and the matrix Y[i, j] = y(start i, end j)
+eliminated. Its rank is never above the separation rank, for any prime and any samples, and equal to it for almost all.
+"""
 
 import random
+import warnings
+from collections.abc import Collection
+from fractions import Fraction
 from itertools import product
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import PyTree, Shaped, UInt32
 
-from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit
-from hitherto.architectures.wrappers import Deep
-from hitherto.core.quantity import START_END_RANK, Estimate
+from hitherto.core.model import Architecture, Model, Recurrence, precision
+from hitherto.core.names import known
+from hitherto.core.quantity import START_END_RANK, START_END_RANKS, Estimate
+from hitherto.measures._pairs import FIRST, Residues, outputs_of_pairs, program
+from hitherto.measures._residues import LARGEST_PRIME, SMALLEST_PRIME, Degrees, NotPolynomial, evaluate
 
-Residues = Int[np.ndarray, "..."]
-SMALLEST_PRIME, LARGEST_PRIME = 2**30, 2**31  # products of two residues fit into 63 bits
-DRAWS = 2  # of prime, weights and inputs; a rank modulo a prime is never too large
-MARGIN = 6
-MOST_SAMPLES = 3000
+DRAWS = 2  # of primes, weights and inputs
+MARGIN = 6  # samples beyond the rank
+MOST_SAMPLES = 6000  # the list that is eliminated takes 36 bytes an entry
+WEIGHTS = ("given", "random")
+JOINT = "joint"
+
+Inputs = str | int | Shaped[np.ndarray, "templates input"]
 
 
-def generic_start_end_rank(
-    circuit: ArithmeticCircuit | Deep, start: int, end: int, *, one_hot: bool = False, seed: int = 0
+def start_end_rank(
+    model: Model | Architecture,
+    start: int,
+    end: int,
+    *,
+    inputs: Inputs = "continuous",
+    weights: str | None = None,
+    output: int | str | None = None,
+    bound: int | None = None,
+    seed: int = 0,
+    most_samples: int = MOST_SAMPLES,
 ) -> Estimate:
-    """Rank of Y[i, j] = y(start i, end j) for random weights: the separation rank of almost every circuit.
+    """The least K with y = sum over k <= K of g_k(start) g'_k(end), y the output after `start` + `end` steps.
 
     Args:
-        circuit: one layer, or a stack of layers.
+        model: any recurrent model whose step is a polynomial of state, input and weights: an `ArithmeticCircuit`, a
+            `SecondOrderRNN` without activation, a linear layer, stacks of them, a step of your own by `adapt`. Its
+            weights are taken as they are: a float is a whole number times a power of two, arrays of integers and
+            of `fractions.Fraction` hold what they hold. For an architecture they are random.
         start, end: steps before and after the cut.
-        one_hot: inputs are unit vectors; all pairs are tried if there are at most 3000 starts and ends. Else
-            they are drawn from the whole field.
+        inputs: what the inputs range over. `continuous`: all vectors; `one-hot`: unit vectors; a number Z: that many
+            random templates; an array: the rows are the templates, exactly.
+        weights: `random` replaces those of a model by random ones, shape by shape: the rank of almost every such model.
+        output: which channel of y; `joint` for all of them together as one function of (end, channel). By default each.
+        bound: a proven upper bound on the rank, such as `generic_rank(..).upper_bound`. A rank that reaches it needs
+            no probability.
         seed: of primes, weights and inputs.
+        most_samples: starts and ends at most.
     Returns:
-        `START_END_RANK` as a Python integer. Never too large; too small with probability below
-        (rank + 1) degree / 2^30 in each of two independent draws. `cannot_tell` if 3000 samples are too few: the
-        rank is then at least the value.
+        `START_END_RANK`, a Python integer, or `START_END_RANKS` for several outputs. In `statistics`: `status`
+        (`certified`: proven; `exact with error probability <= ..`; `>= 12`: a lower bound, also told by `cannot_tell`;
+        `zero function`), `error_probability`, `primes`, `starts`, `ends`, `degree`, `bound`.
     Raises:
-        ValueError: if a length is below 1.
+        ValueError: for lengths below 1, a step that is no polynomial, weights that are not finite real numbers,
+            templates that do not fit, or a bound that is exceeded.
 
-    Cost: samples^2 x end x depth x width^2 multiplications, and the elimination, samples^3.
-    Source: our derivation; the definition is Cohen and Shashua's (2016).
+    A rank is too small only if an (rank + 1)-minor that is not zero vanishes at random points modulo the prime: with
+    probability at most (rank + 1) degree / p in each of two independent draws (Schwartz and Zippel), p > 2^29, and if
+    both primes divide what they must not, which random primes do with a negligible probability that is not counted.
+    Cost: samples^2 x end steps, and an elimination, samples^3; 36 bytes an entry of Y.
+    Source: our derivation; the rank is defined by Cohen and Shashua (2016), its use for recurrent circuits by Levine et
+    al. (2017), arXiv 1710.09431.
     """
-    if min(start, end) < 1:
-        raise ValueError(f"a cut needs a step on both sides, got start {start} and end {end}; give at least 1 each")
-    layers = circuit.layers if isinstance(circuit, Deep) else (circuit,)
-    draws = [_rank(layers, start, end, one_hot, random.Random(f"{seed} {k}")) for k in range(DRAWS)]
-    rank, most = max(draws)
-    complete = one_hot and layers[0].input_size ** max(start, end) <= MOST_SAMPLES
+    _lengths(start=start, end=end)
+    sides = (True,) * start + (False,) * end
+    return _rank(_circuit(model, weights, inputs), sides, output, bound, seed, most_samples)
+
+
+def partition_rank(
+    model: Model | Architecture,
+    length: int,
+    times: Collection[int],
+    *,
+    inputs: Inputs = "continuous",
+    weights: str | None = None,
+    output: int | str | None = None,
+    bound: int | None = None,
+    seed: int = 0,
+    most_samples: int = MOST_SAMPLES,
+) -> Estimate:
+    """The rank between any group of times and all others; `start_end_rank` is that of the first steps.
+
+    Args:
+        length: steps in all.
+        times: of the first group, from 1 to `length`; some, not all. The others are as for `start_end_rank`.
+    Raises:
+        ValueError: for times that do not part the sequence; and as for `start_end_rank`.
+
+    Cost: samples^2 x steps from the first change of groups on.
+    """
+    _lengths(length=length)
+    group = frozenset(times)
+    if not group < frozenset(range(1, length + 1)) or not group:
+        raise ValueError(f"the times {sorted(group)} do not part the steps 1..{length}; give some of them, not all")
+    sides = tuple(t in group for t in range(1, length + 1))
+    return _rank(_circuit(model, weights, inputs), sides, output, bound, seed, most_samples)
+
+
+class _Circuit(NamedTuple):
+    """What is evaluated.
+
+    Attributes:
+        weights: exact numbers as fractions, or None in place of random ones, leaf by leaf.
+        prepared: the same for what `step` takes, where that is no polynomial of the weights; None if it is.
+        shapes: of the weights, in the tree of the architecture.
+        templates: exact rows, their number for random ones, or None for continuous inputs.
+        starts_at_zero: whether an `initial_h` is given that is zero.
+    """
+
+    architecture: Recurrence
+    weights: list[Any]
+    prepared: list[Any] | None
+    shapes: PyTree
+    templates: Any
+    starts_at_zero: bool = False
+
+
+class _Draw(NamedTuple):
+    """What one prime told."""
+
+    rank: int
+    prime: int
+    starts: int
+    ends: int
+    proven: bool  # no rank can be higher
+    sure: bool  # up to the error probability
+
+
+def _rank(
+    circuit: _Circuit, sides: tuple[bool, ...], output: int | str | None, bound: int | None, seed: int, most: int
+) -> Estimate:
+    """The ranks of the outputs that were asked for."""
+    degree, channels = _degree(circuit, len(sides)), circuit.architecture.output_size
+    if isinstance(output, str):
+        known(output, (JOINT,), "choice of outputs")
+    elif output is not None and not 0 <= output < channels:
+        raise ValueError(f"output {output} was asked for, there are 0..{channels - 1}; give one of them")
+    asked = range(channels) if output is None else [output]
+    found = [_one(circuit, sides, one, bound, degree, seed, most) for one in asked]
+    if circuit.starts_at_zero and not any(estimate.value for estimate in found):
+        warnings.warn("an initial_h of zeros makes the output zero for all inputs", stacklevel=3)
+    return found[0] if len(found) == 1 else _together(found)
+
+
+def _one(
+    circuit: _Circuit, sides: tuple[bool, ...], output: int | str, bound: int | None, degree: int, seed: int, most: int
+) -> Estimate:
+    """The rank of one output, or of all jointly, from independent draws."""
+    draws: list[_Draw] = []
+    while len(draws) < DRAWS and not any(draw.proven for draw in draws):
+        draws.append(_drawn(circuit, sides, output, bound, random.Random(f"{seed} {len(draws)}"), most))
+    rank = max(draw.rank for draw in draws)
+    if bound is not None and rank > bound:
+        raise ValueError(f"the rank is at least {rank}, so {bound} is no upper bound on it; give a proven one")
+    return _answer(rank, draws, degree, bound)
+
+
+def _circuit(model: Model | Architecture, weights: str | None, inputs: Inputs) -> _Circuit:
+    """The model as exact numbers, with everything about it checked."""
+    architecture = model.architecture if isinstance(model, Model) else model
+    if not isinstance(architecture, Recurrence) or not architecture.causal:
+        raise ValueError(f"{architecture} has no step from state to state; give a model that goes forward in time")
+    chosen = known(weights or ("given" if isinstance(model, Model) else "random"), WEIGHTS, "choice of weights")
+    templates = _templates(inputs, architecture.input_size)
+    if chosen == "random":
+        shapes = _shapes(model.weights if isinstance(model, Model) else _fresh(architecture))
+        return _Circuit(architecture, [None] * len(jax.tree.leaves(shapes)), None, shapes, templates)
+    if not isinstance(model, Model):
+        raise ValueError(f"the weights of {architecture} were asked for, but it has none; give a Model or 'random'")
+    exact, shapes = _exact_tree(model.weights, "weights"), _shapes(model.weights)
+    named = zip(jax.tree_util.tree_leaves_with_path(shapes), exact, strict=True)
+    zero = any("initial_h" in jax.tree_util.keystr(path) and not leaf.any() for (path, _), leaf in named)
+    return _Circuit(architecture, exact, _prepared(model, shapes), shapes, templates, zero)
+
+
+def _fresh(architecture: Architecture) -> PyTree:
+    with precision(np.float64):
+        return jax.eval_shape(lambda: architecture.init(jax.random.key(0), jnp.float64))
+
+
+def _shapes(weights: PyTree) -> PyTree:
+    return jax.tree.map(lambda w: jax.ShapeDtypeStruct(np.shape(w), np.float64), weights)
+
+
+def _prepared(model: Model, shapes: PyTree) -> list[Any] | None:
+    """What the step takes, in float64 and from there on exact, where it is no polynomial of the weights."""
+    prepare = program(model.architecture, shapes).prepare  # type: ignore[arg-type]
+    try:
+        evaluate(prepare, [1] * len(prepare.in_avals), Degrees())
+    except NotPolynomial:
+        with precision(np.float64):
+            weights = jax.tree.map(lambda w: jnp.asarray(w, jnp.float64), model.weights)
+            made = model.architecture.prepare(weights)  # type: ignore[attr-defined]
+        return _exact_tree(made, "prepared weights")
+    return None
+
+
+def _exact_tree(tree: PyTree, name: str) -> list[np.ndarray]:
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    return [_exact(leaf, f"{name}{jax.tree_util.keystr(path)}") for path, leaf in paths]
+
+
+def _exact(array: Any, name: str) -> np.ndarray:
+    """Numbers as fractions; a float is one."""
+    array = np.asarray(array)
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name} are complex; residues modulo a prime stand for real numbers, give a real model")
+    exact = np.empty(array.shape, object)
+    for place, value in np.ndenumerate(array):
+        try:
+            exact[place] = Fraction(value.item() if isinstance(value, np.generic) else value)
+        except (ValueError, OverflowError, TypeError) as error:
+            raise ValueError(f"{name} hold {value} at {place}; exact arithmetic needs finite numbers") from error
+    return exact
+
+
+def _templates(inputs: Inputs, size: int) -> Any:
+    """Exact rows, a number of random ones, or None for continuous inputs."""
+    if isinstance(inputs, np.ndarray):
+        if inputs.ndim != 2 or inputs.shape[1] != size or not len(inputs):
+            raise ValueError(f"templates of shape {inputs.shape} were given; give rows of {size} features")
+        return _exact(inputs, "templates")
+    if isinstance(inputs, int):
+        _lengths(inputs=inputs)
+        return inputs
+    known(inputs, ("continuous", "one-hot"), "kind of inputs")
+    return _exact(np.eye(size), "templates") if inputs == "one-hot" else None
+
+
+def _degree(circuit: _Circuit, length: int) -> int:
+    """Degree of y in all that is drawn at random."""
+    functions, degrees = program(circuit.architecture, circuit.shapes), Degrees()
+    weights = [int(leaf is None) for leaf in circuit.weights]
+    x = int(circuit.templates is None or isinstance(circuit.templates, int))
+    try:
+        state = evaluate(functions.start, weights, degrees)
+        given = circuit.prepared is not None
+        prepared = [0] * len(circuit.prepared or ()) if given else evaluate(functions.prepare, weights, degrees)
+        for _ in range(length):
+            *state, y = evaluate(functions.step, [*prepared, *state, x], degrees)
+    except NotPolynomial as error:
+        raise ValueError(
+            f"{circuit.architecture} has no exact separation rank: {error}; `separation_spectrum` measures any model"
+        ) from error
+    return y if isinstance(y, int) else 0
+
+
+class _Residues(NamedTuple):
+    """A circuit modulo one prime; templates are None for continuous inputs."""
+
+    weights: PyTree
+    prepared: list[Residues] | None
+    templates: Residues | None
+
+
+def _drawn(
+    circuit: _Circuit, sides: tuple[bool, ...], output: int | str, bound: int | None, draw: random.Random, most: int
+) -> _Draw:
+    """The rank at one prime; samples are doubled until they exceed the rank, or nothing is left to try."""
+    prime = _prime(circuit, draw)
+    residues = _modulo_prime(circuit, prime, draw)
+    if output == JOINT:
+        most = max(1, int(most / circuit.architecture.output_size**0.5))  # the columns are (end, output)
+    count = min(FIRST if bound is None or bound + MARGIN > most else bound + MARGIN, most)
+    while True:
+        starts, ends = (
+            _samples(circuit, residues, sides.count(side), count, most, prime, draw) for side in (True, False)
+        )
+        outputs = outputs_of_pairs(
+            circuit.architecture,
+            sides,
+            residues.weights,
+            residues.prepared,
+            starts.values,
+            ends.values,
+            prime,
+            None if output == JOINT else output,
+        )
+        matrix = outputs.reshape(len(outputs), -1)
+        rank, whole = _eliminated(matrix, prime), starts.whole and ends.whole
+        limits = [size for size, all_there in zip(matrix.shape, (starts.whole, ends.whole), strict=True) if all_there]
+        proven = rank >= min(limits + [bound] * (bound is not None), default=rank + 1)
+        # parts of a grid are not generic points: there a rank that stays is no more than a lower bound
+        part = circuit.templates is not None and not whole
+        enough = count >= (2 * rank + 32 if part else rank + MARGIN)
+        if proven or whole or enough or count >= most:
+            return _Draw(rank, prime, len(starts.values), len(ends.values), proven, whole or (enough and not part))
+        count = min(2 * count, most)
+
+
+def _prime(circuit: _Circuit, draw: random.Random) -> int:
+    """A random prime that divides no number but 0, above or below the line."""
+    from flint import fmpz
+
+    leaves = (*circuit.weights, *(circuit.prepared or ()), circuit.templates)
+    exact = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
+    numbers = {part for leaf in exact for value in leaf.flat for part in value.as_integer_ratio()} - {0}
+    while True:
+        prime = draw.randrange(SMALLEST_PRIME, LARGEST_PRIME)
+        if fmpz(prime).is_prime() and all(number % prime for number in numbers):
+            return prime
+
+
+def _modulo_prime(circuit: _Circuit, prime: int, draw: random.Random) -> _Residues:
+    shapes = [leaf.shape for leaf in jax.tree.leaves(circuit.shapes)]
+    leaves = [
+        _uniform(shape, prime, draw) if leaf is None else _modulo(leaf, prime)
+        for leaf, shape in zip(circuit.weights, shapes, strict=True)
+    ]
+    templates = circuit.templates
+    if isinstance(templates, int):
+        templates = _uniform((templates, circuit.architecture.input_size), prime, draw)
+    elif templates is not None:
+        templates = _modulo(templates, prime)
+    prepared = None if circuit.prepared is None else [_modulo(leaf, prime) for leaf in circuit.prepared]
+    return _Residues(jax.tree.unflatten(jax.tree.structure(circuit.shapes), leaves), prepared, templates)
+
+
+def _uniform(shape: tuple[int, ...], prime: int, draw: random.Random) -> Residues:
+    return np.random.default_rng(draw.getrandbits(64)).integers(prime, size=shape, dtype=np.uint64)
+
+
+def _modulo(exact: np.ndarray, prime: int) -> Residues:
+    """n / d mod p, entry by entry."""
+    flat = [value.numerator * pow(value.denominator, -1, prime) % prime for value in exact.flat]
+    return np.array(flat, np.uint64).reshape(exact.shape)
+
+
+class _Samples(NamedTuple):
+    """Sequences of one group of times, and whether they are all there are."""
+
+    values: Residues  # (sample, step, input)
+    whole: bool
+
+
+def _samples(
+    circuit: _Circuit, residues: _Residues, steps: int, count: int, most: int, prime: int, draw: random.Random
+) -> _Samples:
+    if residues.templates is None:
+        return _Samples(_uniform((count, steps, circuit.architecture.input_size), prime, draw), False)
+    kinds = len(residues.templates)
+    if kinds**steps <= most:
+        return _Samples(residues.templates[np.array(list(product(range(kinds), repeat=steps)))], True)
+    chosen: set[int] = set()
+    while len(chosen) < count:
+        chosen.add(draw.randrange(kinds**steps))
+    digits = [[one // kinds**k % kinds for k in range(steps)] for one in sorted(chosen)]
+    return _Samples(residues.templates[np.array(digits)], False)
+
+
+def _eliminated(matrix: UInt32[np.ndarray, "row column"], prime: int) -> int:
+    from flint import nmod_mat
+
+    return int(nmod_mat(*matrix.shape, matrix.ravel().tolist(), prime).rank())
+
+
+def _answer(rank: int, draws: list[_Draw], degree: int, bound: int | None) -> Estimate:
+    proven, sure = any(draw.proven for draw in draws), any(draw.sure for draw in draws)
+    chances = [min(1.0, (rank + 1) * degree / draw.prime) for draw in draws]
+    probability = 0.0 if proven else float(np.prod(chances))
+    status = f"exact with error probability <= {probability:.1g}" if sure else f">= {rank}"
+    if rank == 0:
+        status = "zero function"
+    elif proven:
+        status = "certified"
+    last = draws[-1]
+    short = f"the rank is at least {rank}: {last.starts} starts and {last.ends} ends do not decide it"
     return Estimate(
         START_END_RANK,
         rank,
         standard_error=0.0,
-        cannot_tell="" if rank < most or complete else f"the rank is at least {rank}: {most} samples are too few",
-        statistics={"samples": most, "draws": DRAWS},
+        cannot_tell="" if proven or sure else short,
+        statistics={
+            "status": status,
+            "error_probability": probability,
+            "primes": [draw.prime for draw in draws],
+            "starts": last.starts,
+            "ends": last.ends,
+            "degree": degree,
+            "bound": bound,
+        },
+        assumptions=() if proven else ("the primes, drawn at random, divide no minor that decides the rank",),
         source="elimination modulo random primes; our derivation",
     )
 
 
-def _rank(layers: tuple, start: int, end: int, one_hot: bool, draw: random.Random) -> tuple[int, int]:
-    """Rank and samples; samples are doubled until they exceed the rank."""
-    prime = _prime(draw)
-    weights = [_weights(layer, prime, draw) for layer in layers]
-    readout = _residues((1, layers[-1].width), prime, draw)
-    size, count = layers[0].input_size, min(32, MOST_SAMPLES)
-    while True:
-        starts, ends = (_inputs(size, steps, count, one_hot, prime, draw) for steps in (start, end))
-        outputs = _outputs(weights, readout, starts, ends, prime)
-        rank, most = _eliminated(outputs, prime), min(outputs.shape)
-        if rank + MARGIN <= most or most < count or count >= MOST_SAMPLES:
-            return rank, most
-        count = min(2 * count, MOST_SAMPLES)
+def _together(found: list[Estimate]) -> Estimate:
+    """The estimates of several outputs as one."""
+    statistics = {
+        name: [e.statistics[name] for e in found] for name in ("status", "error_probability", "starts", "ends")
+    }
+    return Estimate(
+        START_END_RANKS,
+        np.array([e.value for e in found], float),
+        standard_error=np.zeros(len(found)),
+        axes={"output": np.arange(len(found))},
+        cannot_tell="; ".join(f"output {k}: {e.cannot_tell}" for k, e in enumerate(found) if e.cannot_tell),
+        statistics=statistics | {name: found[0].statistics[name] for name in ("degree", "bound")},
+        assumptions=tuple(dict.fromkeys(one for e in found for one in e.assumptions)),
+        source=found[0].source,
+    )
 
 
-def _outputs(weights: list, readout: Residues, starts: Residues, ends: Residues, prime: int) -> Residues:
-    """y for every pair of a start and an end; starts are run once, their states meet every end."""
-    states: list[Residues | None] = [None] * len(weights)
-    for x in np.moveaxis(starts, 1, 0):
-        states = _step(weights, states, x, prime)
-    states = [np.repeat(h, len(ends), 0) for h in states]  # type: ignore[arg-type]
-    for x in np.moveaxis(ends, 1, 0):
-        states = _step(weights, states, np.tile(x, (len(starts), 1)), prime)
-    return _times(states[-1], readout, prime).reshape(len(starts), len(ends))  # type: ignore[arg-type]
-
-
-def _step(weights: list, states: list, x: Residues, prime: int) -> list:
-    after = []
-    for (weight_ih, weight_hh), h in zip(weights, states, strict=True):
-        entering = _times(x, weight_ih, prime)
-        x = entering if h is None else entering * _times(h, weight_hh, prime) % prime
-        after.append(x)
-    return after
-
-
-def _times(x: Residues, weight: Residues, prime: int) -> Residues:
-    """x weight^T; reduced after every product, as two do not fit."""
-    total = np.zeros((len(x), len(weight)), np.int64)
-    for column in range(weight.shape[1]):
-        total += x[:, column, None] * weight[None, :, column] % prime
-    return total % prime
-
-
-def _eliminated(matrix: Residues, prime: int) -> int:
-    from flint import nmod_mat
-
-    return nmod_mat(*matrix.shape, matrix.ravel().tolist(), prime).rank()
-
-
-def _weights(layer: ArithmeticCircuit, prime: int, draw: random.Random) -> tuple[Residues, Residues]:
-    return tuple(_residues((layer.width, size), prime, draw) for size in (layer.input_size, layer.width))  # type: ignore[return-value]
-
-
-def _inputs(size: int, steps: int, count: int, one_hot: bool, prime: int, draw: random.Random) -> Residues:
-    if not one_hot:
-        return _residues((count, steps, size), prime, draw)
-    if size**steps <= MOST_SAMPLES:
-        return np.eye(size, dtype=np.int64)[np.array(list(product(range(size), repeat=steps)))]
-    return np.eye(size, dtype=np.int64)[np.random.default_rng(draw.getrandbits(64)).integers(size, size=(count, steps))]
-
-
-def _residues(shape: tuple[int, ...], prime: int, draw: random.Random) -> Residues:
-    return np.random.default_rng(draw.getrandbits(64)).integers(prime, size=shape)
-
-
-def _prime(draw: random.Random) -> int:
-    from flint import fmpz
-
-    while not fmpz(candidate := draw.randrange(SMALLEST_PRIME, LARGEST_PRIME)).is_prime():
-        pass
-    return candidate
+def _lengths(**lengths: int) -> None:
+    for name, length in lengths.items():
+        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+            raise ValueError(f"a separation rank was asked for with {name}={length!r}; give a whole number from 1 on")

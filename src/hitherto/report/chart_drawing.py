@@ -20,7 +20,11 @@ from hitherto.report.reading import SUPERSCRIPTS
 from hitherto.report.results import TELLING, signed
 
 SHORT = 28  # characters of a name in a figure
-LOOKS = {"fails": dict(marker="X", markersize=7), "cannot tell": dict(marker="o", markerfacecolor="none", markersize=6)}
+LOOKS = {
+    "fails": dict(marker="X", markersize=7),
+    "refuted": dict(marker="D", markersize=5),
+    "cannot tell": dict(marker="o", markerfacecolor="none", markersize=6),
+}
 
 
 def drawn(chart: Chart, titled: bool) -> Figure:

@@ -36,7 +36,7 @@ from hitherto.report.verdict import capitalised
 LONGEST = 200  # rows of a table
 SHORT_TABLE = 12  # rows: such tables are shown without being asked for
 FULL = 10**20  # whole numbers below are printed in full
-MARKS = {"holds": "✓", "fails": "✗", "cannot tell": "?", "measured": "•", "not covered": "–"}
+MARKS = {"holds": "✓", "fails": "✗", "refuted": "✗", "cannot tell": "?", "measured": "•", "not covered": "–"}
 RELATIONS = {"==": "=", "<=": "≤", ">=": "≥"}
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from hitherto.core.store import Record, Store
 
-TELLING = ("fails", "cannot tell")  # outcomes that come first where not all can be shown
+TELLING = ("fails", "refuted", "cannot tell")  # outcomes that come first where not all can be shown
 Kind = tuple[str, str, str]  # quantity, part, unit
 Answer = tuple[Record, Mapping[str, Any]]  # a record and one of its measured estimates
 
@@ -60,17 +60,19 @@ def outcome_of(records: Sequence[Record], named: bool = False, reason: bool = Fa
     if not records:
         return "no finished case yet"
     count = Counter(r.outcome for r in records)
-    failing, checked = count["fails"], len(records) - count["measured"]
+    checked = len(records) - count["measured"]
     clauses = []
-    if failing:
-        first = next(r for r in records if r.outcome == "fails")
+    for outcome, verb in (("fails", "fail"), ("refuted", "refute")):
+        if not count[outcome]:
+            continue
+        first = next(r for r in records if r.outcome == outcome)
         where = f"{first.ask} at {_where(first)}" if named else _where(first)
         why = f" ({first.reason})" if reason and first.reason else ""
-        clauses.append(f"{_of(failing, checked, 'fail')}, first: {where}{why}")
-    elif checked:
-        clauses.append(_of(count["holds"], checked, "hold"))
-    if failing and count["holds"]:
+        clauses.append(f"{_of(count[outcome], checked, verb)}, first: {where}{why}")
+    if clauses and count["holds"]:
         clauses.append(f"{count['holds']:,} {plural('holds', count['holds'])}")
+    elif checked and not clauses:
+        clauses.append(_of(count["holds"], checked, "hold"))
     clauses += [f"{count[o]:,} {o}" for o in ("cannot tell", "not covered") if count[o]]
     if count["measured"]:
         clauses.append(f"{count['measured']:,} case{'s' * (count['measured'] > 1)} measured")

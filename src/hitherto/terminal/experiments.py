@@ -23,6 +23,7 @@ from hitherto.papers import CLAIMS, EXPERIMENTS, PAPERS
 
 PLAIN_EVERY = 20  # lines of progress in all, where there is no terminal
 FAILED = 1
+MARKS = {"holds": "[green]✓ holds[/]", "fails": "[red]✗ fails[/]", "refuted": "[yellow]✗ refuted[/]"}
 SIGNS = {"==": "=", "<=": "≤", ">=": "≥"}
 
 
@@ -173,7 +174,7 @@ def _block(claim: Claim, case: Case, verdict: Verdict) -> str:
     """Four lines a case: the verdict with both numbers, the theorem, the case, the source."""
     compared = f"measured {_short(verdict.measured)} {SIGNS[claim.relation]} predicted {_short(verdict.predicted)}"
     said = compared if verdict.outcome in ("holds", "fails") else verdict.reason
-    mark = {"holds": "[green]✓ holds[/]", "fails": "[red]✗ fails[/]"}.get(verdict.outcome, f"? {verdict.outcome}")
+    mark = MARKS.get(verdict.outcome, f"? {verdict.outcome}")
     return f"{mark}  [bold]{claim.id}[/]  {escape(said)}\n    " + "\n    ".join(
         escape(line) for line in (claim.says, str(case), str(claim.source))
     )

@@ -8,6 +8,7 @@ import safetensors.numpy
 from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, OneHot, Templates
 from hitherto.architectures.as_json import from_json, to_json
 from hitherto.architectures.gated import GRU, LSTM
+from hitherto.architectures.multiplicative import MultiplicativeIntegrationRNN, SelectiveStateSpace
 from hitherto.architectures.outside.arrays import read_safetensors
 from hitherto.architectures.outside.found import Reading
 from hitherto.architectures.outside.live import adapt
@@ -31,6 +32,8 @@ ARCHITECTURES = [
     Bidirectional(Deep((RNN(3, 4), RNN(4, 2))), RNN(3, 2)),
     SecondOrderRNN(3, 4, readout_size=2),
     SecondOrderRNN(3, 4, cp_rank=2, first_order=False, activation="tanh"),
+    MultiplicativeIntegrationRNN(3, 4, activation="linear", variance=0.5),
+    Deep((MultiplicativeIntegrationRNN(3, 4), SelectiveStateSpace(4, 2, 1, decay=0.5, gate_variance=0.1))),
     Deep((OneHot(3), ArithmeticCircuit(3, 4), ArithmeticCircuit(4, 2))),
     Deep((Templates(5, 3), ArithmeticCircuit(3, 4, readout_size=1))),
     Untied(RNN(3, 4, readout_size=1), length=3),
