@@ -17,11 +17,12 @@ MAY_IMPORT = {
     "measures": {"core", "architectures"},
     "tasks": {"core", "inputs"},
     "training": {"core", "architectures", "tasks", "files"},
-    "papers": {"core", "theory", "architectures", "measures", "tasks", "training"},
+    "papers": {"core", "theory", "architectures", "measures", "tasks", "training", "inputs"},
     "report": {"core"},
     "embedded": {"core", "architectures", "inputs"},
     "profiling": {"core", "architectures", "measures", "report", "files", "inputs"},
-    "terminal": {"core", "architectures", "report", "embedded", "files", "inputs", "papers", "profiling"},
+    "terminal": {"core", "theory", "architectures", "measures", "report", "embedded", "files"}
+    | {"inputs", "papers", "profiling"},
     "cli": {"terminal"},
     "__init__": {"core", "architectures", "embedded", "profiling", "training"},
 }

@@ -2,9 +2,9 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 app = App(name="hitherto", help="What a recurrent model can remember: before it is trained, and after.")
 
@@ -123,6 +123,170 @@ def check(name: str | None = None, /, *, size: str = "ci", json: bool = False) -
     from hitherto.terminal.experiments import check_claims
 
     return check_claims(name, size, json)
+
+
+predict = App(name="predict", help="What theory says before a model is trained.")
+measure = App(name="measure", help="One measurement of a model.")
+draw = App(name="draw", help="Pictures for slides.")
+for group in (predict, measure, draw):
+    app.command(group)
+Widths = Annotated[list[int], Parameter(consume_multiple=True)]
+Cuts = Annotated[list[int] | None, Parameter(consume_multiple=True)]
+
+
+@predict.command(name="start-end-rank")
+def predict_start_end_rank(
+    *,
+    depth: int,
+    width: Widths,
+    input_size: int,
+    start: int,
+    end: int,
+    inputs: str = "continuous",
+    log10: bool = False,
+    json: bool = False,
+) -> None:
+    """Start-end rank of almost all recurrent arithmetic circuits of these sizes, in closed form.
+
+    Parameters
+    ----------
+    depth
+        Layers.
+    width
+        Units of every layer, or of each, lowest first.
+    input_size
+        Features of an input.
+    start
+        Steps before the cut.
+    end
+        Steps after the cut.
+    inputs
+        continuous, one-hot, or a number of templates.
+    log10
+        Powers of ten instead of all digits.
+    json
+        One JSON object.
+    """
+    from hitherto.terminal.start_end import Sizes, predict_rank
+
+    predict_rank(Sizes(depth, tuple(width), input_size), start, end, inputs, log10, json)
+
+
+@measure.command(name="start-end-rank")
+def measure_start_end_rank(
+    model: Path | None = None,
+    /,
+    *,
+    start: int,
+    end: int,
+    depth: int | None = None,
+    width: Widths | None = None,
+    input_size: int | None = None,
+    inputs: str = "continuous",
+    output: str | None = None,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """Exact start-end rank: of a saved polynomial model with its weights, or of a circuit with random ones.
+
+    Parameters
+    ----------
+    model
+        A file; without it, give depth, width and input size.
+    start
+        Steps before the cut.
+    end
+        Steps after the cut.
+    depth
+        Layers of a circuit with random weights.
+    width
+        Its units.
+    input_size
+        Its input features.
+    inputs
+        continuous, one-hot, or a number of random templates.
+    output
+        A channel, or joint for all together; each by default.
+    seed
+        Of primes, weights and inputs.
+    json
+        One JSON object.
+    """
+    from hitherto.terminal.start_end import Sizes, measure_rank
+
+    if model is None and (depth is None or width is None or input_size is None):
+        raise ValueError("there is neither a model nor a circuit: give a file, or --depth, --width and --input-size")
+    asked = model or Sizes(depth, tuple(width), input_size)  # type: ignore[arg-type]
+    channel = int(output) if output and output.isdigit() else output
+    measure_rank(asked, start, end, inputs, channel, seed, json)
+
+
+@measure.command(name="cut-profile")
+def measure_cut_profile(
+    model: Path | None = None,
+    /,
+    *,
+    input: Path | None = None,  # the option is --input
+    layer: str | None = None,
+    cuts: Cuts = None,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """How much a trained model binds what comes before a cut to what comes after it, cut by cut.
+
+    Parameters
+    ----------
+    model
+        A model file; without it, the embedded LSTM and its text.
+    input
+        Your input sequences, a .npy as for `profile`; their starts and ends are recombined.
+    layer
+        Which recurrent layer of the file, by name.
+    cuts
+        Steps before each cut; powers of two before the end by default.
+    seed
+        Of the choice of starts and ends.
+    json
+        A JSON list.
+    """
+    from hitherto.terminal import start_end
+
+    start_end.measure_cut_profile(model, layer, input, cuts, seed, json)
+
+
+@draw.command(name="tensor-network")
+def draw_tensor_network(
+    *,
+    depth: int,
+    length: int,
+    width: int,
+    input_size: int,
+    start: int | None = None,
+    out: Path = Path("network.svg"),
+    json: bool = False,
+) -> None:
+    """The tensor network of a recurrent arithmetic circuit with its minimum cut.
+
+    Parameters
+    ----------
+    depth
+        Layers.
+    length
+        Steps.
+    width
+        Units of every layer.
+    input_size
+        Features of an input.
+    start
+        Steps before the cut; half of the length by default.
+    out
+        Ends in .svg, .png or .pdf.
+    json
+        One JSON object with the numbers and the cut.
+    """
+    from hitherto.terminal.start_end import Sizes, draw_network
+
+    draw_network(Sizes(depth, (width,), input_size), length, start or length // 2, out, json)
 
 
 @app.command

@@ -21,6 +21,7 @@ from hitherto.core.quantity import Estimate, Quantity, plain
 from hitherto.inputs import as_sequences
 from hitherto.measures.capacity import linear_memory, processing_capacity
 from hitherto.measures.context import context
+from hitherto.measures.cut_spectrum import cut_profile
 from hitherto.measures.lag_jacobian import lag_jacobian
 from hitherto.measures.lyapunov import lyapunov
 from hitherto.measures.state_use import state_use
@@ -181,6 +182,11 @@ MEASURES: tuple[Measure, ...] = (
         "effective context",
         (q.CONTEXT_REPLACED, q.CONTEXT_ZEROED, q.CONTEXT_SHUFFLED, q.EFFECTIVE_CONTEXT),
         _context,
+    ),
+    Measure(
+        "cut profile",
+        (q.CUT_ENTROPY_PROFILE, q.INTERACTION_PROFILE),
+        lambda run, again, seed, part: cut_profile(run.model, run.driving, seed=seed, part=part),
     ),
     Measure(
         "Lyapunov spectrum",

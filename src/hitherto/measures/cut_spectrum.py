@@ -113,7 +113,7 @@ def separation_spectrum(
     Warns:
         UserWarning: if the model holds an `ArithmeticCircuit`: floats do not give its rank.
 
-    Cost: the starts once, then starts x ends x steps after the cut, in float64, in blocks of at most 64 MiB.
+    Cost: the starts once, then starts x ends x steps after the cut, in float64, in blocks of about 64 MiB.
     Source: our derivation.
     """
     ready = _ready(model, output)
@@ -158,14 +158,14 @@ def cut_profile(
     Errors are those of `matrix_spectrum`, with windows of one sequence in one group; a single long sequence lends its
     windows as if they were sequences, which are not quite independent.
     Cost: pairs x steps after the cut, summed over cuts, in float64; by default for an LSTM of 128 units and 128
-    inputs 16 384 pairs through 63 steps, about 5 s on two cores.
+    inputs 16 384 pairs through 63 steps, 3 to 5 s on two cores.
     Source: our derivation.
     """
     ready, sequences = _ready(model, output), _checked_inputs("sequences", sequences, model, fewest=1)
     plan = _planned(sequences, cuts, pairs, seed)
     with precision(np.float64):
         found, sizes, changes = zip(*(_at_cut(ready, plan, cut, part) for cut in plan.cuts), strict=True)
-    about = dict(starts=sizes, change=changes)
+    about = dict(starts=sizes, change=changes, length=plan.ends.shape[1])
     told = () if len(sequences) > 1 else ("windows of one sequence stand for sequences",)
     return tuple(  # type: ignore[return-value]
         _profile(over_cuts, plan.cuts, [at_cut[single] for at_cut in found], about, told)
@@ -534,7 +534,7 @@ def _planned(sequences: np.ndarray, cuts: Sequence[int] | None, pairs: int, seed
     if count == 1:  # its windows stand for sequences
         sequences = sequences[:, : each * window].reshape(each, window, -1)
         count, each = each, 1
-    most = min(isqrt(pairs), count // 2 * each)
+    most = min(isqrt(max(pairs, 0)), count // 2 * each)
     if most < 2:
         raise ValueError(
             f"a cut needs at least 2 starts and 2 ends of different sequences; got {count} sequences or windows and "

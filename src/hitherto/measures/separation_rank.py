@@ -62,7 +62,7 @@ def start_end_rank(
     Returns:
         `START_END_RANK`, a Python integer, or `START_END_RANKS` for several outputs. In `statistics`: `status`
         (`certified`: proven; `exact with error probability <= ..`; `>= 12`: a lower bound, also told by `cannot_tell`;
-        `zero function`), `error_probability`, `primes`, `starts`, `ends`, `degree`, `bound`.
+        `zero function`), `error_probability`, `primes`, `samples` of starts and ends, `degree`, `bound`.
     Raises:
         ValueError: for lengths below 1, a step that is no polynomial, weights that are not finite real numbers,
             templates that do not fit, or a bound that is exceeded.
@@ -387,8 +387,7 @@ def _answer(rank: int, draws: list[_Draw], degree: int, bound: int | None) -> Es
             "status": status,
             "error_probability": probability,
             "primes": [draw.prime for draw in draws],
-            "starts": last.starts,
-            "ends": last.ends,
+            "samples": [last.starts, last.ends],
             "degree": degree,
             "bound": bound,
         },
@@ -399,8 +398,15 @@ def _answer(rank: int, draws: list[_Draw], degree: int, bound: int | None) -> Es
 
 def _together(found: list[Estimate]) -> Estimate:
     """The estimates of several outputs as one."""
+    each = [e.statistics for e in found]
+    states = [one["status"] for one in each]
     statistics = {
-        name: [e.statistics[name] for e in found] for name in ("status", "error_probability", "starts", "ends")
+        "status": states[0] if len(set(states)) == 1 else "; ".join(f"{k}: {state}" for k, state in enumerate(states)),
+        "error_probability": max(one["error_probability"] for one in each),
+        "primes": each[0]["primes"],
+        "samples": np.max([one["samples"] for one in each], 0).tolist(),
+        "degree": each[0]["degree"],
+        "bound": each[0]["bound"],
     }
     return Estimate(
         START_END_RANKS,
@@ -408,7 +414,7 @@ def _together(found: list[Estimate]) -> Estimate:
         standard_error=np.zeros(len(found)),
         axes={"output": np.arange(len(found))},
         cannot_tell="; ".join(f"output {k}: {e.cannot_tell}" for k, e in enumerate(found) if e.cannot_tell),
-        statistics=statistics | {name: found[0].statistics[name] for name in ("degree", "bound")},
+        statistics=statistics,
         assumptions=tuple(dict.fromkeys(one for e in found for one in e.assumptions)),
         source=found[0].source,
     )

@@ -1,6 +1,5 @@
 """On the long-term memory of deep recurrent networks: what depth buys recurrent arithmetic circuits."""
 
-
 from dataclasses import replace
 
 import numpy as np
@@ -41,10 +40,11 @@ OURS = Source(PAPER, "our derivation beside it")
 # ---------------------------------------------------------------- circuits
 
 
-def circuit(depth: int, width: int, input_size: int) -> ArithmeticCircuit | Deep:
-    """A recurrent arithmetic circuit of equal layers with one output."""
-    sizes = [input_size, *[width] * depth]
-    layers = [ArithmeticCircuit(sizes[k], width, 1 if k == depth - 1 else None) for k in range(depth)]
+def circuit(depth: int, width: int | tuple[int, ...], input_size: int) -> ArithmeticCircuit | Deep:
+    """A recurrent arithmetic circuit with one output; one width for all layers, or one a layer."""
+    widths = (width,) * depth if isinstance(width, int) else width
+    sizes = [input_size, *widths]
+    layers = [ArithmeticCircuit(sizes[k], widths[k], 1 if k == depth - 1 else None) for k in range(depth)]
     return layers[0] if depth == 1 else Deep(tuple(layers))
 
 
@@ -81,6 +81,16 @@ def measured_rank(case: Case) -> Estimate:
 def exact(rank: int) -> Estimate:
     """A rank without error."""
     return Estimate(START_END_RANK, rank, standard_error=0.0, source="theory")
+
+
+def proven_bound(architecture: Architecture, start: int, end: int, inputs: str | int = "continuous") -> int | None:
+    """A proven upper bound on the rank of a stack of arithmetic circuits, whatever its weights; None for others."""
+    layers = architecture.layers if isinstance(architecture, Deep) else (architecture,)
+    skips = isinstance(architecture, Deep) and architecture.skip != "none"
+    if skips or not all(isinstance(layer, ArithmeticCircuit) for layer in layers):
+        return None
+    widths = tuple(layer.width for layer in layers)  # type: ignore[attr-defined]
+    return theory.generic_rank(len(layers), widths, layers[0].input_size, start, end, inputs).upper_bound
 
 
 def equal_circuits(case: Case) -> str | None:

@@ -19,6 +19,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from hitherto.core import quantity as q
 from hitherto.core.quantity import Estimate, Quantity
 from hitherto.report.drawing import (
+    FLOOR,
     GRID,
     INK,
     MOST_BARS,
@@ -133,6 +134,25 @@ def context(axes: Axes, scene: Scene) -> None:
     axes.set_ylabel("change of the output / its deviation")
     lag_axes(axes, scene, drawn)
     key(axes)
+
+
+def cuts(axes: Axes, scene: Scene) -> None:
+    """Interaction share by the number of steps after the cut."""
+    shown = [estimate for _, estimate in scene.of(q.INTERACTION_PROFILE)]
+    for colour, estimate in scene.of(q.INTERACTION_PROFILE):
+        after = _after_cut(estimate)
+        line(axes, after, positive(estimate.value), has_interval(estimate), colour, scene.name(estimate))
+        band(axes, after, estimate, colour, 1.0)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
+    axes.set_xlabel("steps after the cut")
+    axes.set_ylabel("share of the output from interaction")
+    log_percent(axes, shown, FLOOR)
+    key(axes)
+
+
+def _after_cut(estimate: Estimate) -> np.ndarray:
+    return estimate.statistics["length"] - np.asarray(estimate.axes["cut"], float)
 
 
 def exponents(axes: Axes, scene: Scene) -> None:
@@ -283,6 +303,15 @@ PANELS: tuple[Panel, ...] = (
         "How much the output changes when everything older than the last k inputs is replaced by other "
         "inputs; where the curve with its band stays under the dashed 1% line, older inputs no longer "
         "matter.",
+    ),
+    Panel(
+        "cuts",
+        "Interaction of before and after a cut",
+        (q.INTERACTION_PROFILE,),
+        (q.INTERACTION_PROFILE,),
+        cuts,
+        "Starts and ends of the inputs are recombined: the share of the output that no sum of a function of the start "
+        "and one of the end explains, by how long the end is; at 0 the model only adds what it knows of both.",
     ),
     Panel(
         "exponents",

@@ -234,6 +234,23 @@ def linearity(subject: Subject) -> str:
     return f"the memory is {most}: the linear share is {percent(share)}"
 
 
+def interaction(subject: Subject) -> str:
+    """Says "1 step after a cut, 8.2% (7.6% to 8.8%) of the output is interaction of what came before and after it", of
+    the shortest end, and of the longest where both are decided."""
+    estimate = subject.estimate
+    after = estimate.statistics["length"] - np.asarray(estimate.axes["cut"])
+    told = [(int(after[k]), reading(estimate, k)) for k in np.argsort(after)]
+    told = [(count, share) for count, share in told if share.decided]
+    if not told:
+        return ""
+    (near, share), (far, last) = told[0], told[-1]
+    said = (
+        f"{steps(str(near), subject.provenance, near)} after a cut, {percent(share)} of the output is interaction of "
+    )
+    also = f"; {far} steps after it, {percent(last)}" if far > near else ""
+    return f"{said}what came before and after it{also}"
+
+
 def idle_units(subject: Subject) -> str:
     """Says "12 (11 to 13) of 128 units are idle"."""
     return _count(subject, "idle (they hardly move)")
@@ -323,6 +340,7 @@ RULES: tuple[tuple[Quantity, Rule], ...] = (
     (q.GRADIENT_GROWTH, rare_growth),
     (q.LINEAR_MEMORY_CAPACITY, linear_trace),
     (q.LINEAR_SHARE, linearity),
+    (q.INTERACTION_PROFILE, interaction),
     (q.GATE_TIME_QUANTILES, gate_times),
     (q.GATE_TIMES, gate_cells),
     (q.IDLE_UNITS, idle_units),
