@@ -14,7 +14,7 @@ from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, Powers
 from hitherto.architectures.gated import LSTM
 from hitherto.architectures.rnn import RNN
 from hitherto.architectures.second_order import SecondOrderRNN
-from hitherto.architectures.state_space import DiagonalStateSpace, StateSpace
+from hitherto.architectures.state_space import StateSpace
 from hitherto.architectures.unitary import UnitaryRNN
 from hitherto.architectures.wrappers import Bidirectional, Deep
 from hitherto.core.model import Model, build
@@ -345,7 +345,10 @@ class TestBadInput:
             (lambda: start_end_rank(RNN(2, 3), 2, 2, output=0), "uses `tanh`.*separation_spectrum"),
             (lambda: start_end_rank(RNN(2, 3, activation="relu"), 2, 2, output=0), "uses `max`"),
             (lambda: start_end_rank(Bidirectional(RNN(2, 3), RNN(2, 3)), 2, 2), "forward in time"),
-            (lambda: start_end_rank(build(DiagonalStateSpace(2, 3)), 2, 2), "complex"),
+            (
+                lambda: start_end_rank(hitherto.adapt(lambda h, x: (h * 1j, h.real), np.ones(2, complex), 2), 2, 2),
+                "are complex",
+            ),
             (lambda: start_end_rank(circuit(1, 2, 2), 2, 2, inputs="onehot"), "no kind of inputs 'onehot'"),
             (lambda: start_end_rank(circuit(1, 2, 2), 2, 2, inputs=0), "inputs=0; give"),
             (lambda: start_end_rank(circuit(1, 2, 2), 2, 2, inputs=np.ones((3, 5))), r"give rows of 2 features"),

@@ -211,7 +211,7 @@ class TestBadInput:
             (lambda: generic_rank(2, 3, 2, 2, 2, "onehot"), "no kind of inputs 'onehot'.*one-hot"),
             (lambda: generic_rank(2, 3, 2, 2, 2, recurrence_ranks=(4, 3)), r"recurrence_ranks \(4, 3\) do not fit"),
             (lambda: generic_rank(2, 3, 2, 2, 2, powers=2), "powers=2 make 3 features, but input_size=2"),
-            (lambda: paper_lower_bound(3, 3, 2, 2), "for 1 and 2 layers, 3 were asked"),
+            (lambda: paper_lower_bound(3, 3, 2, 2), "for 1 and 2 layers, depth=3 was"),
             (lambda: structured_rank("diag", 1, 2, 2, 2, 2), "no structure of a recurrent matrix 'diag'"),
             (lambda: cell_bound("lstm", 1, 2, 2), "no polynomial cell 'lstm'"),
             (lambda: partition_rank(2, 2, 4, {5}), r"\[5\] do not part the steps 1..4"),

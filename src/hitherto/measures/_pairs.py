@@ -1,7 +1,7 @@
 """Outputs of a polynomial recurrence for every pair of two groups of inputs, modulo a prime.
 
 The starts of sequences run once; what they leave behind meets every end. All of it is one compiled function over a
-block of pairs, small enough for the cache.
+block of pairs, small enough for the cache. Callers have switched on wide integers.
 """
 
 from functools import partial
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree, UInt32, UInt64
 
-from hitherto.core.model import Recurrence, precision
+from hitherto.core.model import Recurrence
 from hitherto.measures._residues import BITS, LATER, Degrees, ModuloPrime, Prime, beforehand, evaluate
 
 FIRST, SECOND = 128, 256  # samples of each group in a block
@@ -35,13 +35,12 @@ def program(architecture: Recurrence, shapes: PyTree) -> Program:
     Raises:
         ValueError: if the state is complex.
     """
-    with precision(np.float64):
-        prepare, prepared = jax.make_jaxpr(architecture.prepare, return_shape=True)(shapes)
-        start, state = jax.make_jaxpr(architecture.start, return_shape=True)(shapes)
-        x = jax.ShapeDtypeStruct((architecture.input_size,), np.float64)
-        if any(np.issubdtype(leaf.dtype, np.complexfloating) for leaf in jax.tree.leaves((prepared, state))):
-            raise ValueError(f"{architecture} has a complex state; residues modulo a prime stand for real numbers only")
-        return Program(prepare, start, jax.make_jaxpr(architecture.step)(prepared, state, x))
+    prepare, prepared = jax.make_jaxpr(architecture.prepare, return_shape=True)(shapes)
+    start, state = jax.make_jaxpr(architecture.start, return_shape=True)(shapes)
+    x = jax.ShapeDtypeStruct((architecture.input_size,), np.float64)
+    if any(np.issubdtype(leaf.dtype, np.complexfloating) for leaf in jax.tree.leaves((prepared, state))):
+        raise ValueError(f"{architecture} has a complex state; residues modulo a prime stand for real numbers only")
+    return Program(prepare, start, jax.make_jaxpr(architecture.step)(prepared, state, x))
 
 
 def outputs_of_pairs(
@@ -67,10 +66,9 @@ def outputs_of_pairs(
     channels = architecture.output_size if output is None else 1
     found = np.empty((len(blocks[0]) * FIRST, len(blocks[1]) * SECOND, channels), np.uint32)
     which = np.arange(channels) if output is None else np.array([output])
-    with precision(np.float64):
-        for i, j in product(*map(range, map(len, blocks))):
-            y = _block(architecture, sides, weights, prepared, blocks[0][i], blocks[1][j], Prime.of(prime), which)
-            found[i * FIRST : (i + 1) * FIRST, j * SECOND : (j + 1) * SECOND] = np.moveaxis(y, 0, -1)
+    for i, j in product(*map(range, map(len, blocks))):
+        y = _block(architecture, sides, weights, prepared, blocks[0][i], blocks[1][j], Prime.of(prime), which)
+        found[i * FIRST : (i + 1) * FIRST, j * SECOND : (j + 1) * SECOND] = np.moveaxis(y, 0, -1)
     return found[: len(first), : len(second)]
 
 

@@ -31,7 +31,6 @@ MOVES = {
     "concatenate",
     "dynamic_slice",
     "expand_dims",
-    "gather",
     "reshape",
     "rev",
     "slice",
@@ -144,8 +143,9 @@ def _operation(equation: Any, operands: list[Any], arithmetic: Arithmetic) -> li
     if name in MOVES:
         return arithmetic.move(bound, _movable(name, operands, arithmetic), len(equation.outvars))
     lifted = [arithmetic.lift(x) if _known(x) else x for x in operands]
-    if name == "cumprod":
-        return [_running_product(lifted[0], equation.invars[0].aval.shape, settings, arithmetic)]
+    if name in ("cumprod", "reduce_prod"):
+        products = _running_products if name == "cumprod" else _products
+        return [products(lifted[0], equation.invars[0].aval.shape, settings, arithmetic)]
     return [_polynomial(name, settings, lifted, operands, arithmetic)]
 
 
@@ -164,7 +164,7 @@ def _polynomial(name: str, settings: Any, lifted: list[Any], operands: list[Any]
         case "integer_pow" if settings["y"] > 0:
             return reduce(arithmetic.multiply, lifted * settings["y"])
         case "div" if _known(operands[1]) and _powers_of_two(operands[1]):
-            return arithmetic.multiply(lifted[0], arithmetic.lift(1 / operands[1]))
+            return arithmetic.multiply(lifted[0], arithmetic.lift(np.asarray(1 / operands[1])))
         case "dot_general":
             return arithmetic.dot(*lifted, settings["dimension_numbers"])
         case "reduce_sum":
@@ -177,10 +177,21 @@ def _powers_of_two(divisor: np.ndarray) -> bool:
     return bool(np.all(np.abs(np.frexp(np.asarray(divisor, np.float64))[0]) == 0.5))
 
 
-def _running_product(x: Any, shape: tuple[int, ...], settings: Any, arithmetic: Arithmetic) -> Any:
+def _pieces(x: Any, axis: int, count: int, arithmetic: Arithmetic, keepdims: bool) -> list[Any]:
+    cut = partial(jax.lax.index_in_dim, axis=axis, keepdims=keepdims)
+    return [arithmetic.move(partial(cut, index=k), [x], 1)[0] for k in range(count)]
+
+
+def _products(x: Any, shape: tuple[int, ...], settings: Any, arithmetic: Arithmetic) -> Any:
+    for axis in sorted(settings["axes"], reverse=True):
+        pieces = _pieces(x, axis, shape[axis], arithmetic, keepdims=False)
+        x = reduce(arithmetic.multiply, pieces or [arithmetic.lift(np.ones(shape[:axis] + shape[axis + 1 :]))])
+    return x
+
+
+def _running_products(x: Any, shape: tuple[int, ...], settings: Any, arithmetic: Arithmetic) -> Any:
     axis = settings["axis"]
-    cut = partial(jax.lax.index_in_dim, axis=axis)
-    pieces = [arithmetic.move(partial(cut, index=k), [x], 1)[0] for k in range(shape[axis])]
+    pieces = _pieces(x, axis, shape[axis], arithmetic, keepdims=True)
     order = range(len(pieces))[:: -1 if settings["reverse"] else 1]
     for before, k in pairwise(order):
         pieces[k] = arithmetic.multiply(pieces[before], pieces[k])
@@ -189,7 +200,7 @@ def _running_product(x: Any, shape: tuple[int, ...], settings: Any, arithmetic: 
 
 def _movable(name: str, operands: list[Any], arithmetic: Arithmetic) -> list[Any]:
     """Known operands of a move are numbers too, but for the places that tell where from."""
-    places = {"dynamic_slice": 1, "gather": 1}.get(name, len(operands))
+    places = {"dynamic_slice": 1}.get(name, len(operands))
     return [arithmetic.lift(x) if _known(x) and k < places else x for k, x in enumerate(operands)]
 
 
@@ -340,7 +351,13 @@ class Degrees(Arithmetic):
     """Arithmetic on degrees in what is random, whole numbers: of an array, the largest of its entries."""
 
     def lift(self, known: np.ndarray) -> int:
-        """Known numbers have degree 0."""
+        """Known numbers have degree 0.
+
+        Raises:
+            NotPolynomial: if they are no numbers.
+        """
+        if not np.isfinite(known).all():
+            raise NotPolynomial(f"its step holds {known[~np.isfinite(known)][0]}, which is no number")
         return 0
 
     def add(self, x: int, y: int) -> int:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree, Shaped, UInt32
 
+from hitherto.architectures.wrappers import StepFunction
 from hitherto.core.model import Architecture, Model, Recurrence, precision
 from hitherto.core.names import known
 from hitherto.core.quantity import START_END_RANK, START_END_RANKS, Estimate
@@ -76,7 +77,8 @@ def start_end_rank(
     """
     _lengths(start=start, end=end)
     sides = (True,) * start + (False,) * end
-    return _rank(_circuit(model, weights, inputs), sides, output, bound, seed, most_samples)
+    with precision(np.float64):
+        return _rank(_circuit(model, weights, inputs), sides, output, bound, seed, most_samples)
 
 
 def partition_rank(
@@ -106,7 +108,8 @@ def partition_rank(
     if not group < frozenset(range(1, length + 1)) or not group:
         raise ValueError(f"the times {sorted(group)} do not part the steps 1..{length}; give some of them, not all")
     sides = tuple(t in group for t in range(1, length + 1))
-    return _rank(_circuit(model, weights, inputs), sides, output, bound, seed, most_samples)
+    with precision(np.float64):
+        return _rank(_circuit(model, weights, inputs), sides, output, bound, seed, most_samples)
 
 
 class _Circuit(NamedTuple):
@@ -143,6 +146,7 @@ def _rank(
     circuit: _Circuit, sides: tuple[bool, ...], output: int | str | None, bound: int | None, seed: int, most: int
 ) -> Estimate:
     """The ranks of the outputs that were asked for."""
+    _lengths(most_samples=most)
     degree, channels = _degree(circuit, len(sides)), circuit.architecture.output_size
     if isinstance(output, str):
         known(output, (JOINT,), "choice of outputs")
@@ -171,7 +175,7 @@ def _one(
 def _circuit(model: Model | Architecture, weights: str | None, inputs: Inputs) -> _Circuit:
     """The model as exact numbers, with everything about it checked."""
     architecture = model.architecture if isinstance(model, Model) else model
-    if not isinstance(architecture, Recurrence) or not architecture.causal:
+    if not _steps(architecture):
         raise ValueError(f"{architecture} has no step from state to state; give a model that goes forward in time")
     chosen = known(weights or ("given" if isinstance(model, Model) else "random"), WEIGHTS, "choice of weights")
     templates = _templates(inputs, architecture.input_size)
@@ -180,15 +184,44 @@ def _circuit(model: Model | Architecture, weights: str | None, inputs: Inputs) -
         return _Circuit(architecture, [None] * len(jax.tree.leaves(shapes)), None, shapes, templates)
     if not isinstance(model, Model):
         raise ValueError(f"the weights of {architecture} were asked for, but it has none; give a Model or 'random'")
-    exact, shapes = _exact_tree(model.weights, "weights"), _shapes(model.weights)
-    named = zip(jax.tree_util.tree_leaves_with_path(shapes), exact, strict=True)
+    exact, shapes = _exact_tree(model.weights, "weights"), _fitting(model)
+    named = zip(_paths(shapes), exact, strict=True)
     zero = any("initial_h" in jax.tree_util.keystr(path) and not leaf.any() for (path, _), leaf in named)
     return _Circuit(architecture, exact, _prepared(model, shapes), shapes, templates, zero)
 
 
+def _steps(architecture: Architecture) -> bool:
+    layers = getattr(architecture, "layers", ())
+    return isinstance(architecture, Recurrence) and architecture.causal and all(map(_steps, layers))
+
+
+def _fitting(model: Model) -> PyTree:
+    """The shapes of the weights, which must be those that the architecture takes."""
+    given = _shapes(model.weights)
+    if isinstance(model.architecture, StepFunction):
+        return given
+    fresh = _fresh(model.architecture)
+    taken = {jax.tree_util.keystr(path): leaf.shape for path, leaf in _paths(fresh)}
+    for path, leaf in _paths(given):
+        name = jax.tree_util.keystr(path)
+        if leaf.shape != taken.get(name, leaf.shape):
+            raise ValueError(f"weights{name} have shape {leaf.shape}, the layer takes {taken[name]}; give that shape")
+    states = (_paths(jax.eval_shape(model.architecture.start, tree)) for tree in (given, fresh))
+    for (path, made), (_, wanted) in zip(*states, strict=True):
+        if made.shape != wanted.shape:
+            raise ValueError(
+                f"the initial_h of state{jax.tree_util.keystr(path)} has shape {made.shape}, the layer takes "
+                f"{wanted.shape}; give that shape"
+            )
+    return given
+
+
+def _paths(tree: PyTree) -> list[tuple[Any, Any]]:
+    return jax.tree_util.tree_leaves_with_path(tree)
+
+
 def _fresh(architecture: Architecture) -> PyTree:
-    with precision(np.float64):
-        return jax.eval_shape(lambda: architecture.init(jax.random.key(0), jnp.float64))
+    return jax.eval_shape(lambda: architecture.init(jax.random.key(0), jnp.float64))
 
 
 def _shapes(weights: PyTree) -> PyTree:
@@ -201,16 +234,13 @@ def _prepared(model: Model, shapes: PyTree) -> list[Any] | None:
     try:
         evaluate(prepare, [1] * len(prepare.in_avals), Degrees())
     except NotPolynomial:
-        with precision(np.float64):
-            weights = jax.tree.map(lambda w: jnp.asarray(w, jnp.float64), model.weights)
-            made = model.architecture.prepare(weights)  # type: ignore[attr-defined]
-        return _exact_tree(made, "prepared weights")
+        weights = jax.tree.map(lambda w: jnp.asarray(w, jnp.float64), model.weights)
+        return _exact_tree(model.architecture.prepare(weights), "prepared weights")  # type: ignore[attr-defined]
     return None
 
 
 def _exact_tree(tree: PyTree, name: str) -> list[np.ndarray]:
-    paths = jax.tree_util.tree_leaves_with_path(tree)
-    return [_exact(leaf, f"{name}{jax.tree_util.keystr(path)}") for path, leaf in paths]
+    return [_exact(leaf, f"{name}{jax.tree_util.keystr(path)}") for path, leaf in _paths(tree)]
 
 
 def _exact(array: Any, name: str) -> np.ndarray:

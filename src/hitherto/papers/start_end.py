@@ -564,10 +564,13 @@ def trained(case: Case) -> Model:
 
 
 def recalled(case: Case) -> tuple[Estimate, ...]:
-    """Accuracy where memory is asked, on 1000 fresh sequences, and whether the task is solved."""
+    """Accuracy where memory is asked, on 1000 fresh sequences or all test pictures, and whether the task is solved."""
     last = case.task.word if isinstance(case.task, CopyingMemory) else None
-    test = replace(case.task, part="test") if isinstance(case.task, Digits) else case.task
-    accuracy = recall_accuracy(trained(case), test.sample(1000, seed=10**6 + case.seed), last=last)
+    test, count = case.task, 1000
+    if isinstance(test, Digits):
+        test = replace(test, part="test")
+        count = test.size
+    accuracy = recall_accuracy(trained(case), test.sample(count, seed=10**6 + case.seed), last=last)
     return accuracy, Estimate(SOLVED, float(accuracy.value >= SOLVES), source=f"accuracy of at least {SOLVES}")
 
 

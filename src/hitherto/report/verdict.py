@@ -239,7 +239,7 @@ def interaction(subject: Subject) -> str:
     the shortest end, and of the longest where both are decided."""
     estimate = subject.estimate
     after = estimate.statistics["length"] - np.asarray(estimate.axes["cut"])
-    told = [(int(after[k]), reading(estimate, k)) for k in np.argsort(after)]
+    told = [(int(after[k]), reading(estimate, int(k))) for k in np.argsort(after)]
     told = [(count, share) for count, share in told if share.decided]
     if not told:
         return ""

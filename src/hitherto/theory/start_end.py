@@ -217,7 +217,9 @@ def paper_lower_bound(depth: int, width: int, input_size: int, half: int) -> int
     """
     refuse(depth=depth, width=width, input_size=input_size, half=half)
     if depth > 2:
-        raise ValueError(f"the paper proves its bound for 1 and 2 layers, {depth} were asked for; see `conjecture`")
+        raise ValueError(
+            f"the paper proves its bound for 1 and 2 layers, depth={depth} was asked for; see `conjecture`"
+        )
     if depth == 1:
         return shallow_rank(width, input_size, half, half)
     return multichoose(min(input_size, width), half)
@@ -243,13 +245,18 @@ def input_degree(depth: int, steps_to_end: int) -> int:
     return multichoose(steps_to_end, depth - 1)
 
 
-def weight_degrees(depth: int, length: int) -> dict[str, list[int]]:
-    """Degree of y in U_l (`input`) and in W_l (`recurrent`), lowest layer first: mc(T, L-l+1) and mc(T-1, L-l+1)."""
+def weight_degrees(depth: int, length: int, h0: str = "ones") -> dict[str, list[int]]:
+    """Degree of y in U_l (`input`) and in W_l (`recurrent`), lowest layer first: mc(T, L-l+1) and mc(T-1, L-l+1).
+
+    Args:
+        h0: `ones`: the recurrent factor is left out at t = 1; `given`: W_l acts on a first state too, and has U_l's.
+    """
     refuse(depth=depth, length=length)
+    known(h0, ("ones", "given"), "first state")
     above = range(depth, 0, -1)
     return {
         "input": [multichoose(length, k) for k in above],
-        "recurrent": [multichoose(length - 1, k) for k in above],
+        "recurrent": [multichoose(length - (h0 == "ones"), k) for k in above],
     }
 
 
@@ -414,7 +421,9 @@ def _widths(depth: int, width: int | Sequence[int]) -> tuple[int, ...]:
 def _ranks(widths: tuple[int, ...], ranks: Sequence[int] | None) -> tuple[int, ...]:
     if ranks is None:
         return widths
-    if len(ranks) != len(widths) or not all(1 <= r <= width for r, width in zip(ranks, widths, strict=True)):
+    for rank in ranks:
+        refuse(recurrence_ranks=rank)
+    if len(ranks) != len(widths) or not all(r <= width for r, width in zip(ranks, widths, strict=True)):
         raise ValueError(f"recurrence_ranks {tuple(ranks)} do not fit widths {widths}; give 1..width for each layer")
     return tuple(ranks)
 

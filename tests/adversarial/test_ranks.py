@@ -623,7 +623,8 @@ class TestTraps:
         ids=str,
     )
     def test_random_weights(self, architecture, start, end, inputs, known):
-        assert measured(architecture, start, end, inputs=inputs) == known
+        # parts of a grid decide no rank, they bound it from below; the value stands nevertheless
+        assert start_end_rank(architecture, start, end, inputs=inputs).value == known
 
     def test_profiles_of_the_cut(self):
         for row in TRUTH["cut_profiles"][:3]:
@@ -689,12 +690,12 @@ class TestVerdicts:
     @pytest.mark.parametrize("asked", [stack(2, 2, 3), modelled(typical((2, 2), 3))], ids=["random", "given"])
     def test_a_grid_beyond_the_budget_is_sampled(self, asked):
         estimate = start_end_rank(asked, 9, 12, inputs="one-hot", most_samples=300)
-        assert decided(estimate) == 26
+        assert (estimate.value, estimate.statistics["status"]) == (26, ">= 26")
         assert max(estimate.statistics["samples"]) <= 300
 
     def test_a_grid_of_astronomic_size_is_sampled(self):
-        assert measured(stack(2, 2, 3), 70, 4, inputs="one-hot", most_samples=100) == 10
-        assert measured(stack(2, 2, 3), 20, 4, inputs=50, most_samples=100) == 10
+        assert start_end_rank(stack(2, 2, 3), 70, 4, inputs="one-hot", most_samples=100).value == 10
+        assert start_end_rank(stack(2, 2, 3), 20, 4, inputs=50, most_samples=100).value == 10
 
     def test_what_the_statistics_hold(self):
         random_weights = stack(2, 2, 2)
@@ -877,7 +878,7 @@ class TestProperties:
         rest = tuple(t for t in range(1, length + 1) if t not in times)
         assert partition(model, length, rest) == partition(model, length, tuple(sorted(times, reverse=True)))
 
-    @few
+    @settings(few, max_examples=2)
     @given(given_circuits(outputs=2), short, short)
     def test_the_partition_into_start_and_end(self, layers, start, end):
         model, times = modelled(layers), tuple(range(1, start + 1))
