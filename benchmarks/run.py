@@ -164,15 +164,24 @@ def length_table() -> list[str]:
     return [*lines, "", f"LSTM(1, {WIDTH}), 8 sequences, lags up to half of the steps, run and curve together."]
 
 
+def rank_tables() -> list[str]:
+    """The tables of separation_rank.py, which keeps to one core and is a process of its own."""
+    ran = subprocess.run([sys.executable, Path(__file__).parent / "separation_rank.py"], capture_output=True, text=True)
+    if ran.returncode:
+        raise RuntimeError(ran.stderr)
+    return ran.stdout.splitlines()
+
+
 def main() -> None:
     """All tables."""
     versions = f"Python {platform.python_version()}, JAX {jax.__version__}, PyTorch {torch.__version__}"
     sections = {
+        "The experiment engine": engine_table,  # first, for it tells the memory of this process
+        "Separation ranks": rank_tables,
         "Jacobian by lag": jacobian_table,
         "Whole commands": command_table,
         "Memory against length": length_table,
         "Training step": training_step.main,
-        "The experiment engine": engine_table,
     }
     text = [
         "# Benchmarks",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from hitherto.core.source import Paper, Source, cite
     from hitherto.core.task import Demand, Sequences, Task
     from hitherto.embedded import embedded_model
+    from hitherto.measures.cut_spectrum import cut_profile, separation_spectrum
+    from hitherto.measures.separation_rank import start_end_rank
     from hitherto.profiling import Profile, Settings, measure, profile
     from hitherto.training.fit import Fit, fit, sweep
     from hitherto.training.settings import Training
@@ -50,6 +52,8 @@ _HOMES = {
     "core.source": ("Paper", "Source", "cite"),
     "core.task": ("Demand", "Sequences", "Task"),
     "embedded": ("embedded_model",),
+    "measures.cut_spectrum": ("cut_profile", "separation_spectrum"),
+    "measures.separation_rank": ("start_end_rank",),
     "training.fit": ("Fit", "fit", "sweep"),
     "training.settings": ("Training",),
     "profiling": ("Profile", "Settings", "measure", "profile"),
@@ -102,6 +106,7 @@ __all__ = [
     "check",
     "cite",
     "cp_to_full",
+    "cut_profile",
     "embedded_model",
     "entry_variances",
     "fit",
@@ -113,6 +118,8 @@ __all__ = [
     "profile",
     "run",
     "save",
+    "separation_spectrum",
+    "start_end_rank",
     "states_and_outputs",
     "sweep",
     "to_json",

@@ -604,10 +604,10 @@ COPYING = Experiment(
     grid=dict(depth=(1, 2, 3), word=(8,), alphabet=(4,), delay=(10,), steps=(4000,), seed=(0, 1, 2, 3, 4)),
     sizes=dict(
         ci=dict(depth=(1, 2), word=(3,), alphabet=(3,), delay=(3,), steps=(300,), seed=(0,)),
-        paper=dict(seed=(0, 1, 2, 3, 4)),
+        paper=dict(steps=(4000, 12_000)),
         cluster=dict(word=(30,), alphabet=(32,), delay=(10, 30, 100, 300), steps=(0,), seed=(0, 1, 2)),
     ),
-    plot=Plot(x="depth", by=("delay",), x_label="layers"),
+    plot=Plot(x="depth", by=("delay", "steps"), x_label="layers"),
 )
 SIMILARITY = Experiment(
     id="start_end.similarity",

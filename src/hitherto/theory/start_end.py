@@ -11,6 +11,7 @@ not re-read. What it does not state is our derivation, checked by exact eliminat
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from math import comb, prod
@@ -286,11 +287,26 @@ def saturation_length(depth: int, width: int | Sequence[int], input_size: int) -
     features = min(input_size, widths[0])
     if features == 1:
         return None
-    end, ends = 1, features
-    while (_state_refined(widths, features, end) or _state_count(widths, end)) >= ends:
-        end += 1
-        ends *= _site(depth, end, features, input_size, None)
-    return end
+
+    def limited_by_state(end: int) -> bool:
+        ways = _state_refined(widths, features, end) or _state_count(widths, end)
+        return ways < _one_hot_ends(depth, features, input_size, end)
+
+    longest = 1
+    while not limited_by_state(longest):
+        longest *= 2
+    return bisect_left(range(longest), True, lo=1, key=limited_by_state)
+
+
+def _one_hot_ends(depth: int, features: int, symbols: int, end: int) -> int:
+    """A_end for one-hot inputs: from some step on every site holds all symbols, or always `features` of them."""
+    ends = 1
+    for k in range(1, end + 1):
+        site = _site(depth, k, features, symbols, None)
+        if site == symbols or depth == 1:
+            return ends * site ** (end - k + 1)
+        ends *= site
+    return ends
 
 
 def structured_rank(
