@@ -619,10 +619,10 @@ SIMILARITY = Experiment(
     grid=dict(depth=(1, 2, 3), length=(24,), word=(0,), alphabet=(4,), steps=(4000,), seed=(0, 1, 2, 3, 4)),
     sizes=dict(
         ci=dict(depth=(1, 2), length=(8,), steps=(200,), seed=(0,)),
-        paper=dict(length=(16, 24, 32), seed=(0, 1, 2, 3, 4)),
+        paper=dict(length=(16, 24, 32), steps=(4000, 12_000)),
         cluster=dict(length=(60, 80, 120, 200), word=(30,), alphabet=(32,), steps=(0,), seed=(0, 1, 2)),
     ),
-    plot=Plot(x="depth", by=("length",), x_label="layers"),
+    plot=Plot(x="depth", by=("length", "steps"), x_label="layers"),
 )
 PERMUTED = Experiment(
     id="start_end.permuted_digits",
