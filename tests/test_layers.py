@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "terminal": {"core", "theory", "architectures", "measures", "report", "embedded", "files"}
     | {"inputs", "papers", "profiling"},
     "cli": {"terminal"},
-    "__init__": {"core", "architectures", "embedded", "profiling", "training"},
+    "__init__": {"core", "architectures", "embedded", "measures", "profiling", "training"},
 }
 
 

@@ -9,52 +9,32 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PyTree, Real
-from scipy import special
+from jaxtyping import Array, Float, Int, PyTree, Real
 
 from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit
 from hitherto.architectures.wrappers import Deep
 from hitherto.core.model import Architecture, Model, Recurrence, precision
 from hitherto.core.quantity import (
-    CUT_EFFECTIVE_RANK,
     CUT_ENTROPY,
     CUT_ENTROPY_PROFILE,
-    CUT_PARTICIPATION_RATIO,
-    CUT_SPECTRUM,
-    CUT_STABLE_RANK,
-    DISTANCE_FROM_SEPARABLE,
     INTERACTION_PROFILE,
     INTERACTION_SHARE,
     Estimate,
     Quantity,
 )
-from hitherto.measures import _statistics as st
+from hitherto.measures._cut_matrix import (
+    SOURCE,
+    Labels,
+    Outputs,
+    checked_outputs,
+    effective_rank,
+    refuse_not_finite,
+    spectrum_of,
+)
 
-GROUPS, FEWEST_EFFECTIVE, MOST_BIAS, UNFOLLOWED = 10, 15, 0.25, 1e-4
-ROUNDING = 1e-12  # an interaction share below this is rounding
 BLOCK_EDGE, BLOCK_NUMBERS = 64, 2**23  # starts and ends that meet in one compiled call, and doubles it may hold
 FEWEST, MOST_PAIRS, SETTLED = 64, 128**2, 0.02
 WINDOW, MOST_AFTER = 64, 32
-SCALARS = (
-    CUT_ENTROPY,
-    CUT_EFFECTIVE_RANK,
-    CUT_PARTICIPATION_RATIO,
-    CUT_STABLE_RANK,
-    DISTANCE_FROM_SEPARABLE,
-    INTERACTION_SHARE,
-)
-RANKS = (CUT_EFFECTIVE_RANK, CUT_PARTICIPATION_RATIO, CUT_STABLE_RANK)
-SHARES = (DISTANCE_FROM_SEPARABLE, INTERACTION_SHARE)
-ZERO = "zero function: every output is 0 (or below 1e-308), so that there are no shares to speak of"
-TOO_FEW = f"fewer than {st.FEWEST_SEQUENCES} independent starts or ends give no interval"
-SOURCE = "singular values of the outputs over starts and ends; two-way jackknife over groups, our derivation"
-
-Outputs = Float[np.ndarray, "start end output"]
-Matrix = Float[np.ndarray, "row column"]
-Squares = Float[np.ndarray, " component"]
-Numbers = Float[np.ndarray, " number"]  # the scalars in their order, then the spectrum
-Replicates = Float[np.ndarray, "_ _"]  # of squares or numbers, without each group of starts, or of ends
-Labels = Int[np.ndarray, " sample"]  # samples with one label depend on each other
 
 
 def matrix_spectrum(outputs: Real[np.ndarray, "..."], *, part: str = "") -> tuple[Estimate, ...]:
@@ -88,8 +68,8 @@ def matrix_spectrum(outputs: Real[np.ndarray, "..."], *, part: str = "") -> tupl
     Cost: a QR of the longer side, and one SVD and 20 sets of eigenvalues of the shorter.
     Source: Levine, Sharir, Cohen, Shashua (2018), arXiv 1803.09780, for the entropy; errors are our derivation.
     """
-    outputs = _checked_outputs(outputs)
-    return _estimates(outputs, *map(np.arange, outputs.shape[:2]), part)
+    outputs = checked_outputs(outputs)
+    return spectrum_of(outputs, *map(np.arange, outputs.shape[:2]), part)
 
 
 def separation_spectrum(
@@ -171,205 +151,6 @@ def cut_profile(
         _profile(over_cuts, plan.cuts, [at_cut[single] for at_cut in found], about, told)
         for over_cuts, single in ((CUT_ENTROPY_PROFILE, CUT_ENTROPY), (INTERACTION_PROFILE, INTERACTION_SHARE))
     )
-
-
-# From outputs to estimates
-
-
-class _Sample(NamedTuple):
-    """What all estimates of one matrix share."""
-
-    about: dict[str, Any]
-    groups: int
-    doubt: str
-    crowded: str  # doubt about ranks alone
-    part: str
-
-
-def _estimates(
-    outputs: Outputs, start_of: Int[np.ndarray, " start"], end_of: Int[np.ndarray, " end"], part: str
-) -> tuple[Estimate, ...]:
-    """All quantities, the spectrum first. Starts, or ends, with one label depend on each other."""
-    about: dict[str, Any] = dict(zip(("starts", "ends", "outputs"), outputs.shape, strict=True))
-    scale = np.abs(outputs).max()
-    if scale == 0:
-        return _zero_function(about, part)
-    outputs = outputs / scale  # squares neither overflow nor underflow
-    groups = _grouped(start_of), _grouped(end_of)
-    numbers, deviation, bias = _jackknifed(outputs, *groups)
-    weights = (outputs**2).sum(-1)
-    about |= dict(effective_starts=_effective(weights.sum(1)), effective_ends=_effective(weights.sum(0)))
-    fewest = min(int(g.max()) + 1 for g in groups)
-    count = len(SCALARS)
-    scalars = list(zip(SCALARS, numbers[:count], deviation[:count], bias[:count], strict=True))
-    sample = _Sample(about, fewest, _doubt(about, fewest), _crowded(*scalars[1][1:]), part)
-    spectrum = (scale * a[count:] for a in (numbers, deviation, bias))
-    return _spectrum(*spectrum, sample), *(_scalar(*row, sample) for row in scalars)
-
-
-def _zero_function(about: dict[str, Any], part: str) -> tuple[Estimate, ...]:
-    size = min(about["starts"], about["ends"] * about["outputs"])
-    fields = dict(part=part, statistics=about, source=SOURCE)
-    spectrum = Estimate(CUT_SPECTRUM, np.zeros(size), np.zeros(size), axes=_components(size), **fields)
-    return spectrum, *(Estimate(quantity, 0.0, cannot_tell=ZERO, **fields) for quantity in SCALARS)
-
-
-def _components(count: int) -> dict[str, np.ndarray]:
-    return {"component": np.arange(1, count + 1)}
-
-
-def _spectrum(value: Numbers, deviation: Numbers, bias: Numbers, sample: _Sample) -> Estimate:
-    error = np.hypot(deviation, bias)
-    half = st.student(sample.groups) * error
-    bars = {} if sample.doubt else dict(low=np.maximum(value - half, 0.0), high=value + half)
-    fields = dict(cannot_tell=sample.doubt, statistics=sample.about, part=sample.part, source=SOURCE)
-    return Estimate(CUT_SPECTRUM, value, error, **bars, axes=_components(len(value)), **fields)
-
-
-def _scalar(quantity: Quantity, value: float, deviation: float, bias: float, sample: _Sample) -> Estimate:
-    about, error = sample.about | dict(deviation=deviation, bias=bias), np.hypot(deviation, bias)
-    if quantity == INTERACTION_SHARE:
-        about["additive"] = bool(value <= ROUNDING)
-    doubt = sample.doubt or (sample.crowded if quantity in RANKS else "")
-    bars = {} if doubt else _interval(quantity, value, st.student(sample.groups) * error)
-    return Estimate(
-        quantity, value, error, **bars, cannot_tell=doubt, statistics=about, part=sample.part, source=SOURCE
-    )
-
-
-def _interval(quantity: Quantity, value: float, half: float) -> dict[str, float]:
-    """Ends within what is possible; those of ranks on the log scale, as they spread over decades."""
-    if quantity in RANKS:
-        return dict(low=max(1.0, value * np.exp(-half / value)), high=value * np.exp(half / value))
-    return dict(low=max(0.0, value - half), high=min(1.0 if quantity in SHARES else np.inf, value + half))
-
-
-def _crowded(rank: float, deviation: float, bias: float) -> str:
-    """Why the sample is too small for ranks: a bias that is too large is itself too uncertain to be an error bar."""
-    if abs(bias) <= max(MOST_BIAS * rank, deviation):
-        return ""
-    return f"too few starts and ends for an effective rank of {rank:.2g}, whose bias is about {bias:.2g}"
-
-
-def _effective(weights: Float[np.ndarray, " sample"]) -> float:
-    return float(st.effective_sequences(weights[:, None])[0])
-
-
-def _doubt(about: dict[str, Any], groups: int) -> str:
-    if groups < st.FEWEST_SEQUENCES:
-        return TOO_FEW
-    for side in ("starts", "ends"):
-        effective = about[f"effective_{side}"]
-        if effective < min(FEWEST_EFFECTIVE, about[side] / 4):
-            return f"only {effective:.1f} {side} carry the mean square of the output"
-    return ""
-
-
-# Singular values and their jackknife
-
-
-def _jackknifed(
-    outputs: Outputs, starts: Int[np.ndarray, " start"], ends: Int[np.ndarray, " end"]
-) -> tuple[Numbers, Numbers, Numbers]:
-    """Numbers, deviations and biases; NaN for those of components that are not followed."""
-    squares, (by_start, by_end) = _spectra(_matrix(outputs), starts, np.repeat(ends, outputs.shape[2]))
-    interaction, energy = _interaction(outputs), (outputs**2).sum(-1)
-    share = np.array((interaction**2).sum() / energy.sum())
-    shares_by_start = _shares_without(interaction, energy.sum(1), starts)
-    shares_by_end = _shares_without(interaction.swapaxes(0, 1), energy.sum(0), ends)
-    size = np.array(energy.size)
-    ways = [
-        _numbers(by_start, shares_by_start, size - np.bincount(starts) * len(ends)),
-        _numbers(by_end, shares_by_end, size - np.bincount(ends) * len(starts)),
-    ]
-    numbers, followed = _numbers(squares, share, size), by_start.shape[1]
-    deviation, bias = np.full((2, len(numbers)), np.nan)
-    known = len(SCALARS) + followed
-    deviation[:known], bias[:known] = _deviation_and_bias(_numbers(squares[:followed], share, size), ways)
-    return numbers, deviation, bias
-
-
-def _matrix(outputs: Outputs) -> Matrix:
-    """Starts in rows, pairs (end, output) in columns."""
-    return outputs.reshape(len(outputs), -1)
-
-
-def _spectra(
-    matrix: Matrix, rows: Int[np.ndarray, " row"], columns: Int[np.ndarray, " column"]
-) -> tuple[Squares, list[Replicates]]:
-    """Squared singular values, largest first; and the leading ones without each group of rows, and of columns.
-
-    Only components that carry the others' mean square but for 1e-4 are followed, so that most replicates are small;
-    in these, distances below 1e-7 come out as 0: good enough for error bars.
-    """
-    if len(matrix) > matrix.shape[1]:
-        squares, ways = _spectra(matrix.T, columns, rows)
-        return squares, ways[::-1]
-    vectors, values, _ = np.linalg.svd(np.linalg.qr(matrix.T, mode="r").T)  # the long side goes before the SVD
-    squares = values**2
-    rest = squares[::-1].cumsum()[::-1]
-    followed = 1 + int((rest[1:] > max(UNFOLLOWED * rest[1], np.finfo(float).eps * rest[0])).sum())
-    leading, values = vectors[:, :followed], values[:followed]
-    return squares, [_downdated(values, leading * values, rows), _downdated(values, matrix.T @ leading, columns)]
-
-
-def _downdated(values: Squares, parts: Float[np.ndarray, "sample component"], groups: Labels) -> Replicates:
-    """Squared singular values without each group, whose part of the Gram matrix is taken away."""
-    grams = (np.diag(values**2) - parts[~keep].T @ parts[~keep] for keep in _kept(groups))
-    found = np.array([np.linalg.eigvalsh(gram)[::-1] for gram in grams])
-    found[found < np.finfo(float).eps * found.shape[1] * values[0] ** 2] = 0.0
-    found[:, 0] = np.maximum(found[:, 0], np.finfo(float).tiny)  # nothing left counts as one product
-    return found
-
-
-def _numbers(
-    squares: Float[np.ndarray, "*group component"], share: Float[np.ndarray, "*group"], pairs: Int[np.ndarray, "*group"]
-) -> Float[np.ndarray, "*group number"]:
-    """Entropy, three ranks, distance, interaction share, and the spectrum."""
-    q = squares / squares.sum(-1, keepdims=True)
-    entropy = special.entr(q).sum(-1)
-    ranks = np.exp(entropy), 1 / (q**2).sum(-1), 1 / q[..., 0]
-    distance = np.sqrt(q[..., 1:].sum(-1))  # not 1 - q[0], which leaves 1e-8 instead of 0 for one product
-    scalars = np.stack([entropy, *ranks, distance, share], -1)
-    return np.concatenate([scalars, np.sqrt(squares / pairs[..., None])], -1)
-
-
-def _interaction(outputs: Outputs) -> Outputs:
-    """What is left without row means and column means."""
-    centred = outputs - outputs.mean(0)
-    return centred - centred.mean(1, keepdims=True)
-
-
-def _grouped(labels: Labels) -> Labels:
-    """Up to 10 groups of neighbours, numbered from 0, which divide no label."""
-    names, place = np.unique(labels, return_inverse=True)
-    return place * min(GROUPS, len(names)) // len(names)
-
-
-def _kept(groups: Labels) -> Iterator[Bool[np.ndarray, " sample"]]:
-    """For each group, which samples are left without it."""
-    return (groups != group for group in range(groups.max() + 1))
-
-
-def _shares_without(
-    interaction: Outputs, energy: Float[np.ndarray, " start"], groups: Int[np.ndarray, " start"]
-) -> Float[np.ndarray, " group"]:
-    """Interaction shares without each group of starts: its rows go, and the column means of the others with them."""
-    own, shares = (interaction**2).sum((1, 2)), []
-    for keep in _kept(groups):
-        means = (interaction[~keep].sum(0) ** 2).sum() / keep.sum()  # the columns of an interaction add up to 0
-        left = max(energy[keep].sum(), np.finfo(float).tiny)
-        shares.append(min(max(0.0, own[keep].sum() - means), left) / left)
-    return np.array(shares)
-
-
-def _deviation_and_bias(numbers: Numbers, ways: list[Replicates]) -> tuple[Numbers, Numbers]:
-    """Both jackknife estimates, summed over the two ways."""
-    variance, bias = np.zeros((2, len(numbers)))
-    for without in ways:
-        variance += st.jackknife_error(without) ** 2
-        bias += (len(without) - 1) * (without.mean(0) - numbers)
-    return np.sqrt(variance), bias
 
 
 # From a model to outputs
@@ -583,7 +364,7 @@ def _at_cut(ready: _Ready, plan: _Plan, cut: int, part: str) -> tuple[dict[Quant
 
     outputs, change = _grown(meeting, len(plan.starts))
     size = len(outputs)
-    estimates = _estimates(outputs, plan.start_of[:size], plan.end_of[:size], part)
+    estimates = spectrum_of(outputs, plan.start_of[:size], plan.end_of[:size], part)
     return {e.quantity: e for e in estimates}, size, change
 
 
@@ -593,24 +374,13 @@ def _grown(meeting: Callable[[slice, slice], Outputs], most: int) -> tuple[Outpu
     outputs = meeting(slice(size), slice(size))
     while True:
         half = -(-size // 2)
-        rank = _effective_rank(outputs)
-        change = abs(rank - _effective_rank(outputs[:half, :half])) / max(rank, 1.0)
+        rank = effective_rank(outputs)
+        change = abs(rank - effective_rank(outputs[:half, :half])) / max(rank, 1.0)
         if size == most or change < SETTLED:
             return outputs, change
         more = min(2 * size, most)
         right, below = meeting(slice(size), slice(size, more)), meeting(slice(size, more), slice(more))
         outputs, size = np.concatenate([np.concatenate([outputs, right], 1), below]), more
-
-
-def _effective_rank(outputs: Outputs) -> float:
-    """exp(entropy) from the Gram matrix of the shorter side: good enough to see whether it settles."""
-    scale = np.abs(outputs).max()
-    if scale == 0:
-        return 0.0
-    matrix = _matrix(outputs) / scale
-    short = matrix if len(matrix) <= matrix.shape[1] else matrix.T
-    values = np.linalg.eigvalsh(short @ short.T).clip(0)
-    return float(np.exp(special.entr(values / values.sum()).sum()))
 
 
 def _profile(
@@ -638,20 +408,6 @@ def _gathered(name: str, estimates: list[Estimate]) -> Float[np.ndarray, " cut"]
     return None if np.isnan(values).all() else values
 
 
-# What is given
-
-
-def _checked_outputs(outputs: np.ndarray) -> Outputs:
-    if outputs.ndim not in (2, 3) or min(outputs.shape[:2]) < 2 or outputs.size == 0:
-        raise ValueError(
-            f"a spectrum needs outputs (starts, ends) or (starts, ends, output) with at least 2 starts and 2 ends; got "
-            f"shape {outputs.shape}"
-        )
-    _refuse_not_finite("outputs", outputs, ("start", "end", "output"))
-    outputs = outputs.astype(np.float64)
-    return outputs if outputs.ndim == 3 else outputs[..., None]
-
-
 def _checked_inputs(
     name: str, data: np.ndarray, model: Model, fewest: int = 2
 ) -> Float[np.ndarray, "sample time input"]:
@@ -661,14 +417,5 @@ def _checked_inputs(
             f"{name} must be ({one}, time, {channels}) for this model, with at least {fewest} {name} and 1 step; got "
             f"shape {data.shape}"
         )
-    _refuse_not_finite(name, data, (one, "step", "channel"))
+    refuse_not_finite(name, data, (one, "step", "channel"))
     return data.astype(np.float64)
-
-
-def _refuse_not_finite(name: str, data: np.ndarray, axes: tuple[str, ...]) -> None:
-    bad = np.argwhere(~np.isfinite(data))
-    if len(bad):
-        raise ValueError(
-            f"{name} hold {len(bad)} NaN or infinite values, the first at ({', '.join(axes[: data.ndim])}) = "
-            f"{tuple(bad[0].tolist())}; remove or fill them first"
-        )

@@ -189,7 +189,7 @@ def _doubt(
     every_form = templates is None or templates >= multichoose(
         min(features, widths[0]), input_degree(depth, start + end)
     )
-    if min(counts) < state and (not every_form or end <= 3):
+    if 2 * min(counts) <= state and (not every_form or end <= 3):  # far from B, of which B' may fall short
         return ""
     return f"no closed form is known for {depth} layers of width {widths[0]} over {features} features and this end"
 
