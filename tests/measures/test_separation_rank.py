@@ -18,6 +18,7 @@ from hitherto.architectures.state_space import StateSpace
 from hitherto.architectures.unitary import UnitaryRNN
 from hitherto.architectures.wrappers import Bidirectional, Deep
 from hitherto.core.model import Model, build
+from hitherto.measures._residues import Prime
 from hitherto.measures.separation_rank import partition_rank, start_end_rank
 from hitherto.theory.start_end import generic_rank
 
@@ -135,20 +136,26 @@ def test_explicit_networks_over_the_integers():
     found = start_end_rank(model, 2, 2, inputs="one-hot")
     assert found.value == case["rank_over_Q"]
     assert found.statistics["degree"] == 0  # nothing but the prime was drawn
-    outputs = [
-        [
-            float(hitherto.states_and_outputs(model.astype(float), np.array(s + e, float))[1][-1, 0])
-            for e in case["ends"]
-        ]
-        for s in case["starts"]
-    ]
-    assert outputs == case["outputs"]
+    assert outputs_of(model, case) == case["outputs"]
+    for word, states in zip(case["starts"], case["start_states_layer1_layer2"], strict=True):
+        after = hitherto.states_and_outputs(model.astype(float), np.array(word, float))[0]
+        assert [layer.h[-1].tolist() for layer in after] == states
+
+
+def outputs_of(model: Model, case: dict) -> list[list[int]]:
+    """Y in floats, which hold these integers exactly."""
+    words = [[np.array(s + e, float) for e in case["ends"]] for s in case["starts"]]
+    run = lambda word: int(hitherto.states_and_outputs(model.astype(float), word)[1][-1, 0])  # noqa: E731
+    return [[run(word) for word in row] for row in words]
 
 
 def test_explicit_network_with_continuous_inputs():
-    weights = TRUTH["explicit_net_A"]["weights"]
-    found = start_end_rank(model_of(weights["WI"], weights["WH"], weights["WO"]), 2, 2)
-    assert found.value == TRUTH["explicit_net_B_continuous_inputs"]["rank_over_Q"]
+    case, weights = TRUTH["explicit_net_B_continuous_inputs"], TRUTH["explicit_net_A"]["weights"]
+    model = model_of(weights["WI"], weights["WH"], weights["WO"])
+    assert start_end_rank(model, 2, 2).value == case["rank_over_Q"]
+    assert outputs_of(model, case | {"ends": case.get("ends", case["starts"])}) == [
+        [int(value) for value in row] for row in case["outputs"]
+    ]
 
 
 def test_explicit_network_with_an_initial_state():
@@ -156,6 +163,7 @@ def test_explicit_network_with_an_initial_state():
     weights = case["weights"]
     model = model_of(weights["WI"], weights["WH"], weights["WO"], weights["h0"])
     assert start_end_rank(model, 2, 2, inputs="one-hot").value == case["rank_over_Q"]
+    assert outputs_of(model, case) == case["outputs"]
 
 
 def test_floats_are_exact():
@@ -361,6 +369,12 @@ class TestBadInput:
     def test_what_makes_no_sense(self, call, says):
         with pytest.raises(ValueError, match=says):
             call()
+
+    @pytest.mark.parametrize("wrong", [4, 2**29 + 1, 2**31 - 1, 536870909])
+    def test_primes_that_do_not_fit(self, wrong):
+        """Composite, or outside the range in which no sum can overflow."""
+        with pytest.raises(ValueError, match=f"a prime between 2\\^29 and 2\\^30, got {wrong}; give one"):
+            Prime.of(wrong)
 
     @pytest.mark.parametrize("wrong", [np.nan, np.inf])
     def test_weights_that_are_no_numbers(self, wrong):
