@@ -11,7 +11,7 @@ demo: $(VENV)/.core
 	@echo "Open report.html in a browser."
 
 test: $(VENV)/.test
-	$(BIN)/pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2  # two test processes share the cores
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
