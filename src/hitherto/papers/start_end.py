@@ -13,7 +13,7 @@ from hitherto.architectures.wrappers import Deep
 from hitherto.core.claim import Case, Claim, Measurement
 from hitherto.core.experiment import Experiment, Plot
 from hitherto.core.model import Architecture, Model, build
-from hitherto.core.quantity import SATURATION_LENGTH, SOLVED, START_END_RANK, Estimate
+from hitherto.core.quantity import CUT_ENTROPY, INTERACTION_SHARE, SATURATION_LENGTH, SOLVED, START_END_RANK, Estimate
 from hitherto.core.source import Paper, Source
 from hitherto.core.task import Task
 from hitherto.inputs import one_hot
@@ -480,7 +480,12 @@ def spectrum_at_start(case: Case) -> tuple[Estimate, ...]:
     starts, ends = (
         one_hot(rng.integers(SYMBOLS, size=(PAIRS, n)), SYMBOLS) for n in (case.cut, case.length - case.cut)
     )
-    return separation_spectrum(build(case.architecture, case.seed, np.float64), starts, ends)[1:]
+    return shown(separation_spectrum(build(case.architecture, case.seed, np.float64), starts, ends))
+
+
+def shown(spectrum: tuple[Estimate, ...]) -> tuple[Estimate, ...]:
+    """Entropy and interaction share; the others tell much the same."""
+    return tuple(found for found in spectrum if found.quantity in (CUT_ENTROPY, INTERACTION_SHARE))
 
 
 AT_START = Measurement(
@@ -640,7 +645,7 @@ def spectrum_while_trained(case: Case) -> tuple[Estimate, ...]:
     model = trained(case) if case.steps else build(case.architecture, case.seed)
     drawn = case.task.sample(2 * PAIRS, seed=10**6 + case.seed).inputs
     cut = case.task.length // 2
-    return separation_spectrum(model, drawn[:PAIRS, :cut], drawn[PAIRS:, cut:])[1:]
+    return shown(separation_spectrum(model, drawn[:PAIRS, :cut], drawn[PAIRS:, cut:]))
 
 
 WHILE_TRAINED = Measurement(
