@@ -7,6 +7,7 @@ from typing import Any
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # two test processes share the cores
 
+import jax
 import pytest
 
 ORACLES = Path(__file__).parent / "oracles"
@@ -25,3 +26,14 @@ def measures_oracle() -> Any:
 @pytest.fixture(scope="session")
 def formats_oracle() -> Any:
     return oracle("formats")
+
+
+COMPILED = 250  # tests after which compiled functions are let go: thousands of them use up the mappings of a process
+_ended = 0
+
+
+def pytest_runtest_teardown() -> None:
+    global _ended
+    _ended += 1
+    if _ended % COMPILED == 0:
+        jax.clear_caches()

@@ -21,16 +21,16 @@ def run(*arguments) -> int:
 def test_run_records_report_and_export(tmp_path, capsys):
     out = tmp_path / "results"
     assert run("run", "start_end.depth_gap", "--out", out) == 0
-    assert "6 cases, 0 recorded, 6 to do" in capsys.readouterr().out
+    assert "9 cases, 0 recorded, 9 to do" in capsys.readouterr().out
     assert run("run", "start_end.depth_gap", "--out", out) == 0
     printed = capsys.readouterr().out
-    assert "6 cases, 6 recorded, 0 to do" in printed
+    assert "9 cases, 9 recorded, 0 to do" in printed
     assert "nothing to do" in printed
     assert run("report", out, "--out", tmp_path / "page.html") == 0
     page = (tmp_path / "page.html").read_text()
     assert "Start-end rank against length" in page
     assert run("export", out, tmp_path / "all.csv") == 0
-    assert (tmp_path / "all.csv").read_text().count("\n") == 13
+    assert (tmp_path / "all.csv").read_text().count("\n") == 19
 
 
 def test_check_prints_every_claim(capsys):
@@ -39,7 +39,8 @@ def test_check_prints_every_claim(capsys):
     for claim in CLAIMS:
         assert claim.id in printed
         assert str(claim.source) in printed
-    assert f"{len(CLAIMS)} holds" in printed
+    assert f"{len(CLAIMS) - 1} holds, 1 refuted" in printed
+    assert "✗ refuted  start_end.conjecture  refuted at " in printed
 
 
 def test_check_as_json_is_one_object_a_line(capsys):

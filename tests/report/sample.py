@@ -192,6 +192,13 @@ def _context(lags: int, pace: float, about: dict[str, Any]) -> list[Estimate]:
         curve(q.CONTEXT_REPLACED, replaced, spread, **about),
         curve(q.CONTEXT_ZEROED, 0.8 * np.exp(-k / 13.5), spread, **about),
         curve(q.CONTEXT_SHUFFLED, shuffled, spread, **about),
+        curve(
+            q.INTERACTION_PROFILE,
+            [0.008, 0.02, 0.033, 0.063, 0.1, 0.084],
+            axes={"cut": np.array([32, 48, 56, 60, 62, 63])},
+            statistics={"length": 64},
+            **about,
+        ),
         number(q.EFFECTIVE_CONTEXT, crossing(replaced, 0.01), 1.3, **about),
     ]
 

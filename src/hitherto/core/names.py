@@ -15,6 +15,14 @@ def known(name: str, names: Iterable[str], kind: str) -> str:
     names = list(names)
     if name in names:
         return name
-    near = names if len(names) <= 8 else difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
+    near = names if len(names) <= 8 else _near(str(name).strip().lower(), names)
     told = f"there is {', '.join(near)}" if near else "nothing is near it"
     raise ValueError(f"there is no {kind} {name!r}; {told}")
+
+
+def _near(name: str, names: list[str]) -> list[str]:
+    """Names that hold it, else those that are spelled alike; of an empty one the first few."""
+    holding = [one for one in names if name in one.lower()]
+    lowered = {one.lower(): one for one in names}
+    alike = [lowered[one] for one in difflib.get_close_matches(name, lowered, n=3, cutoff=0.4)]
+    return list(dict.fromkeys([*alike, *holding]))[:8]

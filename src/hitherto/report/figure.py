@@ -144,6 +144,7 @@ def cuts(axes: Axes, scene: Scene) -> None:
         line(axes, after, positive(estimate.value), has_interval(estimate), colour, scene.name(estimate))
         band(axes, after, estimate, colour, 1.0)
     axes.set_xscale("log", base=2)
+    axes.set_xlim(0.85, 1.2 * max(float(_after_cut(estimate).max()) for estimate in shown))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
     axes.set_xlabel("steps after the cut")
     axes.set_ylabel("share of the output from interaction")
@@ -152,7 +153,8 @@ def cuts(axes: Axes, scene: Scene) -> None:
 
 
 def _after_cut(estimate: Estimate) -> np.ndarray:
-    return estimate.statistics["length"] - np.asarray(estimate.axes["cut"], float)
+    cut = np.asarray(estimate.axes["cut"], float)
+    return estimate.statistics.get("length", cut.max() + 1) - cut
 
 
 def exponents(axes: Axes, scene: Scene) -> None:

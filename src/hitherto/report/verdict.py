@@ -238,6 +238,8 @@ def interaction(subject: Subject) -> str:
     """Says "1 step after a cut, 8.2% (7.6% to 8.8%) of the output is interaction of what came before and after it", of
     the shortest end, and of the longest where both are decided."""
     estimate = subject.estimate
+    if "length" not in estimate.statistics:
+        return ""
     after = estimate.statistics["length"] - np.asarray(estimate.axes["cut"])
     told = [(int(after[k]), reading(estimate, int(k))) for k in np.argsort(after)]
     told = [(count, share) for count, share in told if share.decided]
