@@ -40,7 +40,7 @@ FAR = 1000  # continuous inputs are integers up to this size
 PRIMES = (2, 3, 5, 7, 65537, 8388593, 16777213, 33554393, 536870909, 998244353, 10**9 + 7, 2**31 - 1, 2**61 - 1)
 MANY_PRIMES = math.prod(PRIMES)
 REFUSED = (ValueError, TypeError)  # the run-time check of annotations gives a TypeError before the library is asked
-few = settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
+few = settings(deadline=None, max_examples=5, suppress_health_check=list(HealthCheck))
 
 
 # ---------------------------------------------------------------- the slow evaluation
