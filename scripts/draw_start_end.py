@@ -1,5 +1,10 @@
-"""The two pictures of docs/papers/start_end.md."""
+"""The pictures of docs/papers/start_end.md.
 
+That of trained networks is drawn from docs/images/start_end_trained.csv, accuracies that `hitherto export` gave for
+`start_end.copying` and `start_end.similarity` at size paper.
+"""
+
+import csv
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,7 +14,7 @@ from hitherto.measures.separation_rank import start_end_rank
 from hitherto.papers.start_end import circuit
 from hitherto.report.drawing import SERIES, SETTINGS
 from hitherto.report.network_figure import network_figure
-from hitherto.theory.start_end import generic_rank
+from hitherto.theory.start_end import generic_rank, saturation_length
 from hitherto.theory.start_end_network import min_cut, tensor_network
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -44,7 +49,34 @@ def ranks() -> Figure:
     return figure
 
 
+def trained() -> Figure:
+    """Accuracy of every seed by depth, after few and many steps; predicted rank and saturation length below."""
+    rows = list(csv.DictReader((IMAGES / "start_end_trained.csv").open()))
+    widths, sizes = {1: 38, 2: 22, 3: 17}, {"copying": (6, 26), "similarity": (4, 24)}
+    figure = Figure((7.4, 3.6), layout="constrained")
+    for axes, (task, (symbols, length)) in zip(figure.subplots(1, 2, sharey=True), sizes.items(), strict=True):
+        for shift, steps, colour in ((-0.12, "4000", SERIES[0]), (0.12, "12000", SERIES[1])):
+            some = [r for r in rows if r["task"] == task and r["steps"] == steps]
+            places = [int(r["depth"]) + shift + 0.015 * (int(r["seed"]) - 2) for r in some]
+            axes.plot(places, [float(r["accuracy"]) for r in some], "o", color=colour, label=f"{int(steps):,} steps")
+        below = []
+        for depth, width in widths.items():
+            rank = generic_rank(depth, width, symbols, length // 2, length // 2, "one-hot").value
+            below.append(f"{depth}\nrank {rank:.2g}\nsaturates at {saturation_length(depth, width, symbols)}")
+        axes.set_xticks(list(widths), below)
+        axes.set_xlim(0.6, 3.4)
+        axes.set_title("Copying over 10 steps" if task == "copying" else "Similarity of two halves of 12 steps")
+    figure.supxlabel("layers, with predicted start-end rank and saturation length (steps)", fontsize=9)
+    figure.axes[0].set_ylabel("accuracy where memory is asked")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    return figure
+
+
 if __name__ == "__main__":
     with mpl.rc_context(SETTINGS | {"svg.fonttype": "path", "svg.hashsalt": "start_end"}):
-        for name, figure in (("start_end_network", network()), ("start_end_ranks", ranks())):
+        for name, figure in (
+            ("start_end_network", network()),
+            ("start_end_ranks", ranks()),
+            ("start_end_trained", trained()),
+        ):
             figure.savefig(IMAGES / f"{name}.svg", metadata={"Date": None})

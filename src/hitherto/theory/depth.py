@@ -92,8 +92,8 @@ def copy_obstacle(widths: Sequence[int], channels: int, delay: int, *, delayed_l
 def effective_dimension(depth: int, width: int, input_size: int, output_size: int) -> int:
     """Dimension of the family of Markov parameters, whatever the number of weights: L (n (d + o) - d o) + d o.
 
-    The rest is redundant: changes of the state basis, and products U_l that act together. A delay line of one layer
-    has 2 d^2 (k + 1), the one of k layers of width 2 d has 3 k d^2 + d^2: depth saves dense weights, not these.
+    The rest is redundant, such as changes of the state basis of each layer. A delay line of one layer has
+    2 d^2 (k + 1), the one of k layers of width 2 d has 3 k d^2 + d^2: depth saves dense weights, not these.
 
     Raises:
         ValueError: if a size is not a whole number from 1 on, or the width is below the larger of d and o.
@@ -284,7 +284,7 @@ def sine_floor(frequency: float | int, degree: int) -> float:
     refuse(0, degree=degree)
     if not abs(frequency) <= MOST_FREQUENCY:
         raise ValueError(
-            f"the floor of a sine needs a frequency of at most {MOST_FREQUENCY:,} in size, got {frequency}"
+            f"the floor of a sine was asked for at {frequency=}; give one up to {MOST_FREQUENCY:,} in size"
         )
     mean = frequency**2
     if mean == 0 or degree > 2 * mean + 1000:  # beyond: below the smallest float

@@ -127,7 +127,7 @@ def plan_copy(
 
     n = d + ceil(k d / L) at every depth L = 1..max(1, k d); of equal costs the shallowest. Dense weights of an rnn
     without biases cost at most 8 k d^2 (n = 2 d, L = k) against d^2 (k + 1) (k + 3) of one layer: depth wins for every
-    k >= 4. In effective dimensions one layer is always among the cheapest, with 2 d^2 (k + 1).
+    k >= 4. In effective dimensions one layer is always cheapest, with 2 d^2 (k + 1).
 
     Args:
         channels: d, at the input and at the output.
