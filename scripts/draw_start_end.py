@@ -68,7 +68,7 @@ def trained() -> Figure:
         axes.set_title("Copying over 10 steps" if task == "copying" else "Similarity of two halves of 12 steps")
     figure.supxlabel("layers, with predicted start-end rank and saturation length (steps)", fontsize=9)
     figure.axes[0].set_ylabel("accuracy where memory is asked")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure
 
 
