@@ -7,9 +7,12 @@ from typing import Any
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # two test processes share the cores
 
+import hypothesis
 import jax
 import pytest
 
+hypothesis.settings.register_profile("tests", deadline=None)  # the first example of a test compiles
+hypothesis.settings.load_profile("tests")
 ORACLES = Path(__file__).parent / "oracles"
 
 
