@@ -1,7 +1,8 @@
 """The pictures of docs/papers/start_end.md.
 
 That of trained networks is drawn from docs/images/start_end_trained.csv, accuracies that `hitherto export` gave for
-`start_end.copying` and `start_end.similarity` at size paper.
+`start_end.copying` and `start_end.similarity` at size paper; similarity with 12,000 steps and 2 or 3 layers was run by
+the same functions, `trained_case` and `recalled`, one call a seed.
 """
 
 import csv

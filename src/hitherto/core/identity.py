@@ -52,7 +52,7 @@ def canonical(value: Any) -> Any:
 
 def case_id(ask: Any, case: Any) -> str:
     """Name of the record of `ask` (a claim or a measurement) at `case`: 32 hexadecimal digits."""
-    settings = ("id", "version", "quantity", "relation", "rtol")
+    settings = ("id", "version", "quantity", "relation", "rtol", "conjecture")
     asked = {name: canonical(getattr(ask, name)) for name in settings if hasattr(ask, name)}
     return _digest([json.dumps([asked, code_version(ask, case), canonical(case)], sort_keys=True)])[:32]
 

@@ -252,6 +252,11 @@ def effective_rank(outputs: Outputs) -> float:
 
 
 def checked_outputs(outputs: np.ndarray) -> Outputs:
+    """Outputs in float64 with all three axes.
+
+    Raises:
+        ValueError: with another number of axes, fewer than 2 starts or ends, or entries that are not finite.
+    """
     if outputs.ndim not in (2, 3) or min(outputs.shape[:2]) < 2 or outputs.size == 0:
         raise ValueError(
             f"a spectrum needs outputs (starts, ends) or (starts, ends, output) with at least 2 starts and 2 ends; got "
@@ -263,6 +268,11 @@ def checked_outputs(outputs: np.ndarray) -> Outputs:
 
 
 def refuse_not_finite(name: str, data: np.ndarray, axes: tuple[str, ...]) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        ValueError: telling the first such entry by its place along the named axes.
+    """
     bad = np.argwhere(~np.isfinite(data))
     if len(bad):
         raise ValueError(

@@ -1,5 +1,6 @@
 """On the long-term memory of deep recurrent networks: what depth buys recurrent arithmetic circuits."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -193,15 +194,17 @@ EXACT = Claim(
 )
 
 
+def reweighted(case: Case, change: Callable[[dict], dict]) -> Model:
+    """A model whose fresh weights are changed layer by layer."""
+    fresh = build(case.architecture, case.seed).weights
+    return Model(case.architecture, tuple(map(change, fresh)) if isinstance(fresh, tuple) else change(fresh))
+
+
 def sparse(case: Case) -> Model:
     """A model with small integer weights, a good part of them 0."""
     rng = np.random.default_rng(case.seed)
-    fresh = build(case.architecture, case.seed).weights
     draw = lambda w: rng.integers(-2, 3, w.shape) * (rng.random(w.shape) < 0.8)  # noqa: E731
-    weights = [
-        {name: draw(w) for name, w in layer.items()} for layer in (fresh if isinstance(fresh, tuple) else (fresh,))
-    ]
-    return Model(case.architecture, tuple(weights) if isinstance(fresh, tuple) else weights[0])
+    return reweighted(case, lambda layer: {name: draw(w) for name, w in layer.items()})
 
 
 BOUND = Claim(
@@ -249,23 +252,14 @@ def structured(structure: str, depth: int, width: int, input_size: int, half: in
 def with_structure(case: Case) -> Model:
     """Random integer weights, the recurrent ones of the structure."""
     rng = np.random.default_rng(case.seed)
-    fresh = build(case.architecture, case.seed).weights
-    whole = lambda shape: rng.integers(1, 10**6, shape)  # noqa: E731
-
-    def recurrent(size: int) -> np.ndarray:
-        if case.structure == "diagonal":
-            return np.diag(whole(size))
-        return (
-            np.outer(whole(size), whole(size))
-            if case.structure == "rank-one"
-            else np.roll(np.eye(size, dtype=int), 1, 0)
-        )
-
-    layers = [
-        {name: recurrent(len(w)) if name == "weight_hh" else whole(w.shape) for name, w in layer.items()}
-        for layer in (fresh if isinstance(fresh, tuple) else (fresh,))
-    ]
-    return Model(case.architecture, tuple(layers) if isinstance(fresh, tuple) else layers[0])
+    draw = lambda shape: rng.integers(1, 10**6, shape)  # noqa: E731
+    recurrent = {
+        "diagonal": lambda size: np.diag(draw(size)),
+        "rank-one": lambda size: np.outer(draw(size), draw(size)),
+        "permutation": lambda size: np.roll(np.eye(size, dtype=int), 1, 0),
+    }[case.structure]
+    weight = lambda name, w: recurrent(len(w)) if name == "weight_hh" else draw(w.shape)  # noqa: E731
+    return reweighted(case, lambda layer: {name: weight(name, w) for name, w in layer.items()})
 
 
 def structure_known(case: Case) -> str | None:
@@ -384,9 +378,7 @@ CELLS = {
 
 def measured_cell(case: Case) -> Estimate:
     """The rank with random weights and a random state before the first input."""
-    fresh = build(case.architecture, case.seed).weights
-    layers = [w | {"initial_h": np.ones(case.width)} for w in (fresh if isinstance(fresh, tuple) else (fresh,))]
-    model = Model(case.architecture, tuple(layers) if isinstance(fresh, tuple) else layers[0])
+    model = reweighted(case, lambda layer: layer | {"initial_h": np.ones(case.width)})
     return start_end_rank(model, case.start, case.end, weights="random", inputs=case.inputs, seed=case.seed)
 
 
@@ -541,7 +533,7 @@ AUTHORS = Training(
     validate_every=1000,
     patience=10,
     least_improvement=1e-3,
-)
+)  # asked for by a grid with steps=0, since these have steps of their own
 
 
 def trained_case(task: Task, depth: int, seed: int, training: Training) -> Case:
