@@ -16,6 +16,8 @@ from hitherto.core.task import Task
 from hitherto.tasks.adding import AddingProblem
 from hitherto.tasks.copying import CopyingMemory
 from hitherto.tasks.delay import DelayedCopy, DelayedPower, DelayedSine, WindowProduct
+from hitherto.tasks.parity import Parity
+from hitherto.tasks.population import PopulationCopy
 from hitherto.tasks.recall import AssociativeRecall
 from hitherto.tasks.sequential import SequentialTargets, sinusoids
 from hitherto.tasks.start_end import StartEndSimilarity
@@ -31,6 +33,8 @@ ALL = [
     DelayedPower(),
     DelayedSine(channels=2),
     LinearTeacher.from_response(np.ones((2, 3, 2)), snr_db=20.0),
+    Parity(6),
+    PopulationCopy(),
     SequentialTargets(sinusoids(6, patterns=2), asked=(1, 5)),
     SlowTeacher(length=12),
     StartEndSimilarity(length=16, word=6),
@@ -81,7 +85,7 @@ def test_sequences_have_the_promised_form(task):
 def test_seeds(task):
     one, same, other = (task.sample(6, seed) for seed in (3, 3, 4))
     assert all((a == b).all() for a, b in zip(one, same, strict=True))
-    assert (one.inputs == other.inputs).all() == isinstance(task, SequentialTargets)  # there nothing is random
+    assert (one.inputs == other.inputs).all() == isinstance(task, SequentialTargets | PopulationCopy)  # nothing random
 
 
 @pytest.mark.parametrize("task", ALL, ids=lambda task: type(task).__name__)

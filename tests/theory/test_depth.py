@@ -25,12 +25,14 @@ from hitherto.theory.depth import (
     copy_obstacle,
     copy_reach,
     effective_dimension,
+    least,
+    population_copy_loss,
+)
+from hitherto.theory.depth_degree import (
     geometric_mean_moment,
     layers_for_degree,
-    least,
     linear_floor,
     polynomial_degree,
-    population_copy_loss,
     power_floor,
     sine_floor,
     start_end_bound,

@@ -12,12 +12,12 @@ class Sequences(NamedTuple):
     """A batch of a task.
 
     `targets` are real channels (sequence, time, output) for loss `squared`, classes (sequence, time) as integers for
-    loss `cross_entropy`; `mask` says which steps are asked for.
+    loss `cross_entropy`; `mask` says which steps are asked for, or with loss `squared` how much each of them counts.
     """
 
     inputs: Float[np.ndarray, "sequence time input"]
     targets: Num[np.ndarray, "sequence time *output"]
-    mask: Bool[np.ndarray, "sequence time"]
+    mask: Bool[np.ndarray, "sequence time"] | Float[np.ndarray, "sequence time"]
 
     def take(self, index: slice | np.ndarray) -> "Sequences":
         """The sequences that a slice or an array of indices picks."""

@@ -11,6 +11,8 @@ from hitherto.tasks.copying import CopyingMemory
 from hitherto.tasks.delay import DelayedCopy, DelayedPower, DelayedSine, WindowProduct
 from hitherto.tasks.digits import Digits, FashionMNIST
 from hitherto.tasks.forecast import Forecast
+from hitherto.tasks.parity import Parity
+from hitherto.tasks.population import PopulationCopy
 from hitherto.tasks.recall import AssociativeRecall
 from hitherto.tasks.sequential import SequentialTargets, sinusoids
 from hitherto.tasks.spikes import GrasshopperSpikes
@@ -32,6 +34,8 @@ __all__ = [
     "Forecast",
     "GrasshopperSpikes",
     "LinearTeacher",
+    "Parity",
+    "PopulationCopy",
     "SequentialTargets",
     "SlowTeacher",
     "StartEndSimilarity",

@@ -34,7 +34,7 @@ def sums(architecture: Architecture, loss: str, weights: Weights, sequence: Sequ
     outputs = architecture.run(weights, architecture.start(weights), inputs)[1]
     if loss == "squared":
         # Masked before it is squared: where(mask, error**2, 0) has NaN gradients if an unasked target is NaN.
-        errors = jnp.mean(jnp.where(mask[:, None], outputs - targets, 0) ** 2, -1)
+        errors = jnp.mean(jnp.where(mask[:, None] != 0, outputs - targets, 0) ** 2, -1) * mask.astype(outputs.dtype)
         right = jnp.zeros_like(mask)
     else:
         errors = jnp.where(mask, optax.softmax_cross_entropy_with_integer_labels(outputs, targets), 0)

@@ -85,6 +85,5 @@ class Batches:
 
 def on_device(sequences: Sequences, dtype: str) -> Sequences:
     """Sequences as JAX arrays: real numbers in `dtype`, classes as int32."""
-    inputs, targets, mask = sequences
-    kind = dtype if np.issubdtype(targets.dtype, np.floating) else np.int32
-    return jax.tree.map(jnp.asarray, Sequences(inputs.astype(dtype), targets.astype(kind), mask))
+    kinds = {"f": dtype, "i": np.int32, "b": bool}
+    return Sequences(*(jnp.asarray(part.astype(kinds[part.dtype.kind])) for part in sequences))

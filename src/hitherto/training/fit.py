@@ -1,7 +1,7 @@
 """Training: the only optimiser loop."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from hitherto.core.model import Architecture, Model, Weights, precision
+from hitherto.core.model import Architecture, Model, Weights, build, precision
 from hitherto.core.task import Sequences, Task
 from hitherto.training._course import Course, Job, Store, train
 from hitherto.training._loop import DIVERGED, RUNNING, STOPPED, Program, Run, compiled
@@ -22,6 +22,7 @@ from hitherto.training.batches import on_device, validation_set
 from hitherto.training.progress import Show
 from hitherto.training.settings import METRICS, Training, check_positive, check_whole
 
+Start = Architecture | Model | Callable[[int], Model]
 _STATUS = {RUNNING: "finished", STOPPED: "stopped", DIVERGED: "diverged"}
 
 
@@ -61,7 +62,7 @@ class Fit:
 
 
 def fit(
-    start: Architecture | Model,
+    start: Start,
     task: Task,
     training: Training,
     seed: int = 0,
@@ -76,7 +77,7 @@ def fit(
 
 
 def sweep(
-    start: Architecture | Model,
+    start: Start,
     task: Task,
     training: Training,
     seeds: Sequence[int] = (0,),
@@ -93,8 +94,8 @@ def sweep(
     and does not disturb the others; training ends when all runs have ended.
 
     Args:
-        start: an architecture, whose weights are drawn as `build(architecture, seed)` draws them, or a model, with
-            whose weights all runs start.
+        start: an architecture, whose weights are drawn as `build(architecture, seed)` draws them; a model, with whose
+            weights all runs start; or seed -> model, such as `copy_start` and `orthogonal_start` give.
         seeds: of the weights and of the training data: `batches.batch_seed` for fresh batches, `batches.order` for a
             fixed training set. That set and the validation set are the same for all runs.
         learning_rates: in place of the one in `training`.
@@ -124,19 +125,32 @@ def sweep(
     return _results(job, course)
 
 
-def _job(start: Architecture | Model, task: Task, training: Training, runs: tuple[tuple[int, float], ...]) -> Job:
-    architecture = start.architecture if isinstance(start, Model) else start
+def _job(start: Start, task: Task, training: Training, runs: tuple[tuple[int, float], ...]) -> Job:
+    models = [_started(start, seed, training.dtype) for seed, _ in runs]
+    architecture = _shared(models)
     held_out = validation_set(task, training)
     _check_task(architecture, task, training, held_out)
-    weights = _stacked([_start_weights(start, seed, training.dtype) for seed, _ in runs])
+    weights = _stacked([model.weights for model in models])
     factors_of(training, weights)  # refuses names that no weight has
     program = Program(architecture, task.loss, compiled(training))
     return Job(program, training, task, runs, weights, on_device(held_out, training.dtype))
 
 
-def _start_weights(start: Architecture | Model, seed: int, dtype: str) -> Weights:
-    weights = start.weights if isinstance(start, Model) else start.init(jax.random.key(seed), dtype)
-    return jax.tree.map(lambda w: np.asarray(w, _kind(w, dtype)), weights)
+def _started(start: Start, seed: int, dtype: str) -> Model:
+    if isinstance(start, Architecture):
+        model = build(start, seed, dtype)
+    else:
+        model = start if isinstance(start, Model) else start(seed)
+    return Model(model.architecture, jax.tree.map(lambda w: np.asarray(w, _kind(w, dtype)), model.weights))
+
+
+def _shared(models: list[Model]) -> Architecture:
+    """The architecture of all runs."""
+    first, *others = [model.architecture for model in models]
+    for other in others:
+        if other != first:
+            raise ValueError(f"all runs of a sweep share one architecture, got {first} and {other}; sweep each alone")
+    return first
 
 
 def _kind(weight: Any, dtype: str) -> np.dtype:
@@ -195,7 +209,7 @@ def _named(job: Job, scores: Scores) -> dict[str, np.ndarray]:
 
 def _variance(held_out: Sequences) -> float:
     """Of the targets at asked steps, mean over channels."""
-    return float(np.asarray(held_out.targets)[np.asarray(held_out.mask)].var(0).mean())
+    return float(np.asarray(held_out.targets)[np.asarray(held_out.mask) != 0].var(0).mean())
 
 
 def _check_runs(seeds: Sequence[int], rates: Sequence[float]) -> None:
