@@ -218,11 +218,24 @@ INTERACTION_PROFILE = Quantity("interaction_profile", "interaction_share of each
 
 # After training: measures/recall_accuracy.py
 RECALL_ACCURACY = Quantity("recall_accuracy", "share of asked steps at which the largest output is the right class")
+ACCURACY_BY_LENGTH = Quantity(
+    "accuracy_by_length", "share of sequences whose last output has the right sign, by length in steps", axes=("length",)
+)
 SOLVED = Quantity("solved", "1 where recall_accuracy is at least 0.99, else 0; its mean over seeds is a share")
+
+# After training: measures/task_loss.py
+TASK_LOSS = Quantity("task_loss", "loss of the task, mean over asked steps: squared error, or nats", "task's own")
+BITS_PER_SYMBOL = Quantity("bits_per_symbol", "task_loss of a prediction of symbols over ln 2", "bits")
+PARAMETERS = Quantity("parameters", "numbers that are trained")
 
 # Theory beside trained networks: theory/start_end.py
 SATURATION_LENGTH = Quantity(
     "saturation_length", "first end for which the state, not the number of ends, limits the start_end_rank", "steps"
 )
+
+# Polynomials: measures/polynomial_degree.py
+POLYNOMIAL_DEGREE = Quantity("polynomial_degree", "total degree in x[1..t]; -inf where identically 0", axes=("step",))
+INPUT_DEGREE = Quantity("input_degree", "degree in x[t-j] alone; -inf where identically 0", axes=("lag",))
+LOG2_GROWTH = Quantity("log2_growth", "log2 |y[t]| for a constant input, largest channel", axes=("step",))
 
 QUANTITIES: tuple[Quantity, ...] = tuple(v for v in globals().values() if isinstance(v, Quantity))

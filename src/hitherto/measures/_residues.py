@@ -360,6 +360,10 @@ class Degrees(Arithmetic):
             raise NotPolynomial(f"its step holds {known[~np.isfinite(known)][0]}, which is no number")
         return 0
 
+    def of(self, fractions: np.ndarray) -> int:
+        """Weights have degree 0."""
+        return 0
+
     def add(self, x: int, y: int) -> int:
         """A sum has the larger."""
         return max(x, y)

@@ -7,19 +7,17 @@ eliminated. Its rank is never above the separation rank, for any prime and any s
 import random
 import warnings
 from collections.abc import Collection
-from fractions import Fraction
 from itertools import product
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree, Shaped, UInt32
 
-from hitherto.architectures.wrappers import StepFunction
 from hitherto.core.model import Architecture, Model, Recurrence, precision
 from hitherto.core.names import known
 from hitherto.core.quantity import START_END_RANK, START_END_RANKS, Estimate
+from hitherto.measures._exact import exact, exact_tree, fitting, fresh_shapes, paths, prepared_exactly, shapes_of
 from hitherto.measures._pairs import FIRST, Residues, outputs_of_pairs, program
 from hitherto.measures._residues import LARGEST_PRIME, SMALLEST_PRIME, Degrees, NotPolynomial, evaluate
 
@@ -180,14 +178,14 @@ def _circuit(model: Model | Architecture, weights: str | None, inputs: Inputs) -
     chosen = known(weights or ("given" if isinstance(model, Model) else "random"), WEIGHTS, "choice of weights")
     templates = _templates(inputs, architecture.input_size)
     if chosen == "random":
-        shapes = _shapes(model.weights if isinstance(model, Model) else _fresh(architecture))
+        shapes = shapes_of(model.weights if isinstance(model, Model) else fresh_shapes(architecture))
         return _Circuit(architecture, [None] * len(jax.tree.leaves(shapes)), None, shapes, templates)
     if not isinstance(model, Model):
         raise ValueError(f"the weights of {architecture} were asked for, but it has none; give a Model or 'random'")
-    exact, shapes = _exact_tree(model.weights, "weights"), _fitting(model)
-    named = zip(_paths(shapes), exact, strict=True)
+    exact, shapes = exact_tree(model.weights, "weights"), fitting(model)
+    named = zip(paths(shapes), exact, strict=True)
     zero = any("initial_h" in jax.tree_util.keystr(path) and not leaf.any() for (path, _), leaf in named)
-    return _Circuit(architecture, exact, _prepared(model, shapes), shapes, templates, zero)
+    return _Circuit(architecture, exact, prepared_exactly(model, shapes), shapes, templates, zero)
 
 
 def _steps(architecture: Architecture) -> bool:
@@ -195,79 +193,17 @@ def _steps(architecture: Architecture) -> bool:
     return isinstance(architecture, Recurrence) and architecture.causal and all(map(_steps, layers))
 
 
-def _fitting(model: Model) -> PyTree:
-    """The shapes of the weights, which must be those that the architecture takes."""
-    given = _shapes(model.weights)
-    if isinstance(model.architecture, StepFunction):
-        return given
-    fresh = _fresh(model.architecture)
-    taken = {jax.tree_util.keystr(path): leaf.shape for path, leaf in _paths(fresh)}
-    for path, leaf in _paths(given):
-        name = jax.tree_util.keystr(path)
-        if leaf.shape != taken.get(name, leaf.shape):
-            raise ValueError(f"weights{name} have shape {leaf.shape}, the layer takes {taken[name]}; give that shape")
-    states = (_paths(jax.eval_shape(model.architecture.start, tree)) for tree in (given, fresh))
-    for (path, made), (_, wanted) in zip(*states, strict=True):
-        if made.shape != wanted.shape:
-            raise ValueError(
-                f"the initial_h of state{jax.tree_util.keystr(path)} has shape {made.shape}, the layer takes "
-                f"{wanted.shape}; give that shape"
-            )
-    return given
-
-
-def _paths(tree: PyTree) -> list[tuple[Any, Any]]:
-    return jax.tree_util.tree_leaves_with_path(tree)
-
-
-def _fresh(architecture: Architecture) -> PyTree:
-    return jax.eval_shape(lambda: architecture.init(jax.random.key(0), jnp.float64))
-
-
-def _shapes(weights: PyTree) -> PyTree:
-    return jax.tree.map(lambda w: jax.ShapeDtypeStruct(np.shape(w), np.float64), weights)
-
-
-def _prepared(model: Model, shapes: PyTree) -> list[Any] | None:
-    """What the step takes, in float64 and from there on exact, where it is no polynomial of the weights."""
-    prepare = program(model.architecture, shapes).prepare  # type: ignore[arg-type]
-    try:
-        evaluate(prepare, [1] * len(prepare.in_avals), Degrees())
-    except NotPolynomial:
-        weights = jax.tree.map(lambda w: jnp.asarray(w, jnp.float64), model.weights)
-        return _exact_tree(model.architecture.prepare(weights), "prepared weights")  # type: ignore[attr-defined]
-    return None
-
-
-def _exact_tree(tree: PyTree, name: str) -> list[np.ndarray]:
-    return [_exact(leaf, f"{name}{jax.tree_util.keystr(path)}") for path, leaf in _paths(tree)]
-
-
-def _exact(array: Any, name: str) -> np.ndarray:
-    """Numbers as fractions; a float is one."""
-    array = np.asarray(array)
-    if array.dtype.kind == "c":
-        raise ValueError(f"{name} are complex; residues modulo a prime stand for real numbers, give a real model")
-    exact = np.empty(array.shape, object)
-    for place, value in np.ndenumerate(array):
-        try:
-            exact[place] = Fraction(value.item() if isinstance(value, np.generic) else value)
-        except (ValueError, OverflowError, TypeError) as error:
-            raise ValueError(f"{name} hold {value} at {place}; exact arithmetic needs finite numbers") from error
-    return exact
-
-
 def _templates(inputs: Inputs, size: int) -> Any:
     """Exact rows, a number of random ones, or None for continuous inputs."""
     if isinstance(inputs, np.ndarray):
         if inputs.ndim != 2 or inputs.shape[1] != size or not len(inputs):
             raise ValueError(f"templates of shape {inputs.shape} were given; give rows of {size} features")
-        return _exact(inputs, "templates")
+        return exact(inputs, "templates")
     if isinstance(inputs, int):
         _lengths(inputs=inputs)
         return inputs
     known(inputs, ("continuous", "one-hot"), "kind of inputs")
-    return _exact(np.eye(size), "templates") if inputs == "one-hot" else None
+    return exact(np.eye(size), "templates") if inputs == "one-hot" else None
 
 
 def _degree(circuit: _Circuit, length: int) -> int:
