@@ -15,16 +15,20 @@ MAY_IMPORT = {
     "inputs": set(),
     "architectures": {"core", "files"},
     "measures": {"core", "architectures"},
+    "constructions": {"core", "theory", "architectures"},
+    "conversions": {"core", "architectures"},
     "tasks": {"core", "inputs"},
     "training": {"core", "architectures", "tasks", "files"},
-    "papers": {"core", "theory", "architectures", "measures", "tasks", "training", "inputs"},
+    "papers": {"core", "theory", "architectures", "measures", "tasks", "training", "inputs"}
+    | {"constructions", "conversions"},
     "report": {"core"},
     "embedded": {"core", "architectures", "inputs"},
     "profiling": {"core", "architectures", "measures", "report", "files", "inputs"},
     "terminal": {"core", "theory", "architectures", "measures", "report", "embedded", "files"}
-    | {"inputs", "papers", "profiling"},
+    | {"inputs", "papers", "profiling", "constructions", "conversions"},
     "cli": {"terminal"},
-    "__init__": {"core", "architectures", "embedded", "measures", "profiling", "training"},
+    "__init__": {"core", "architectures", "embedded", "measures", "profiling", "training"}
+    | {"constructions", "conversions"},
 }
 
 

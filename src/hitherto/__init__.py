@@ -13,10 +13,29 @@ if TYPE_CHECKING:
     from hitherto.architectures.outside.live import adapt
     from hitherto.architectures.outside.torch_names import save
     from hitherto.architectures.rnn import RNN
-    from hitherto.architectures.second_order import SecondOrderRNN, cp_to_full
+    from hitherto.architectures.second_order import SecondOrderRNN
     from hitherto.architectures.state_space import DiagonalStateSpace, SampledStateSpace, StateSpace
     from hitherto.architectures.unitary import UnitaryRNN
     from hitherto.architectures.wrappers import Backward, Bidirectional, Deep, Untied
+    from hitherto.constructions.copying import copy_network
+    from hitherto.constructions.polynomials import (
+        cumulative_product_network,
+        horner_network,
+        ladder_network,
+        parity_network,
+        unary_stack,
+        window_product_network,
+    )
+    from hitherto.constructions.starts import copy_start, orthogonal_start
+    from hitherto.conversions.automaton import WeightedAutomaton, from_automaton, to_automaton
+    from hitherto.conversions.second_order import (
+        cp_to_full,
+        cp_to_tt,
+        full_to_cp,
+        full_to_tt,
+        multiplicative_to_cp,
+        tt_to_full,
+    )
     from hitherto.core.claim import Case, Claim, Measurement, NotCovered, Verdict, check, predict
     from hitherto.core.experiment import Experiment, Plot, run
     from hitherto.core.model import Architecture, Model, build, states_and_outputs
@@ -25,6 +44,7 @@ if TYPE_CHECKING:
     from hitherto.core.task import Demand, Sequences, Task
     from hitherto.embedded import embedded_model
     from hitherto.measures.cut_spectrum import cut_profile, separation_spectrum
+    from hitherto.measures.polynomial_degree import exact_outputs, log2_growth, polynomial_degree
     from hitherto.measures.separation_rank import start_end_rank
     from hitherto.profiling import Profile, Settings, measure, profile
     from hitherto.training.fit import Fit, fit, sweep
@@ -41,10 +61,20 @@ _HOMES = {
     "architectures.outside.live": ("adapt",),
     "architectures.outside.torch_names": ("save",),
     "architectures.rnn": ("RNN",),
-    "architectures.second_order": ("SecondOrderRNN", "cp_to_full"),
+    "architectures.second_order": ("SecondOrderRNN",),
     "architectures.state_space": ("DiagonalStateSpace", "SampledStateSpace", "StateSpace"),
     "architectures.unitary": ("UnitaryRNN",),
     "architectures.wrappers": ("Backward", "Bidirectional", "Deep", "Untied"),
+    "constructions.copying": ("copy_network",),
+    "constructions.polynomials": (
+        *("cumulative_product_network", "horner_network", "ladder_network", "parity_network", "unary_stack"),
+        "window_product_network",
+    ),
+    "constructions.starts": ("copy_start", "orthogonal_start"),
+    "conversions.automaton": ("WeightedAutomaton", "from_automaton", "to_automaton"),
+    "conversions.second_order": (
+        *("cp_to_full", "cp_to_tt", "full_to_cp", "full_to_tt", "multiplicative_to_cp", "tt_to_full"),
+    ),
     "core.claim": ("Case", "Claim", "Measurement", "NotCovered", "Verdict", "check", "predict"),
     "core.experiment": ("Experiment", "Plot", "run"),
     "core.model": ("Architecture", "Model", "build", "states_and_outputs"),
@@ -53,6 +83,7 @@ _HOMES = {
     "core.task": ("Demand", "Sequences", "Task"),
     "embedded": ("embedded_model",),
     "measures.cut_spectrum": ("cut_profile", "separation_spectrum"),
+    "measures.polynomial_degree": ("exact_outputs", "log2_growth", "polynomial_degree"),
     "measures.separation_rank": ("start_end_rank",),
     "training.fit": ("Fit", "fit", "sweep"),
     "training.settings": ("Training",),
@@ -101,19 +132,35 @@ __all__ = [
     "UnitaryRNN",
     "Untied",
     "Verdict",
+    "WeightedAutomaton",
     "adapt",
     "build",
     "check",
     "cite",
+    "copy_network",
+    "copy_start",
     "cp_to_full",
+    "cp_to_tt",
+    "cumulative_product_network",
     "cut_profile",
     "embedded_model",
     "entry_variances",
+    "exact_outputs",
     "fit",
+    "from_automaton",
     "from_json",
+    "full_to_cp",
+    "full_to_tt",
+    "horner_network",
+    "ladder_network",
     "learning_rates",
     "load",
+    "log2_growth",
     "measure",
+    "multiplicative_to_cp",
+    "orthogonal_start",
+    "parity_network",
+    "polynomial_degree",
     "predict",
     "profile",
     "run",
@@ -122,7 +169,11 @@ __all__ = [
     "start_end_rank",
     "states_and_outputs",
     "sweep",
+    "to_automaton",
     "to_json",
+    "tt_to_full",
+    "unary_stack",
+    "window_product_network",
 ]
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from hitherto.architectures import second_order
-from hitherto.architectures.rnn import RNN
-from hitherto.architectures.second_order import PIECE, SecondOrderRNN, cp_to_full
+from hitherto.architectures.as_json import from_json
+from hitherto.architectures.second_order import PIECE, SecondOrderRNN
 from hitherto.architectures.wrappers import Deep
 from hitherto.core.model import Model, Recurrence, build, precision, states_and_outputs, visible
 
@@ -26,6 +26,7 @@ FORMS = (
     SecondOrderRNN(3, 4, 2, cp_rank=2, activation="tanh", output_activation="leaky_relu(0.1)"),
     SecondOrderRNN(3, 4, cp_rank=3, first_order=False, bias=False),
     SecondOrderRNN(1, 1, cp_rank=1),
+    SecondOrderRNN(3, 4, 2, tt_ranks=(2, 5), activation="tanh"),
 )
 SETTINGS = {"2rnn": {}, "cprnn": {}, "birnn": {"first_order": False, "bias": False}}  # by name in the oracles
 LONG = 2 * PIECE + 3
@@ -68,11 +69,7 @@ def stacked(models):
 
 def slow_states(layer, weights, xs, h):
     """The recurrence by its definition, sum by sum, in whatever numbers the weights hold."""
-    tensor = weights.get("tensor")
-    if tensor is None:
-        out, hidden, entering = (weights[f"factor_{role}"] for role in ("out", "hidden", "input"))
-        tensor = np.array([[[sum(o * g * e) for e in entering] for g in hidden] for o in out])
-    states = []
+    tensor, states = slow_tensor(layer, weights), []
     for x in xs:
         new = []
         for i in range(layer.width):
@@ -85,6 +82,18 @@ def slow_states(layer, weights, xs, h):
         h = new if layer.activation == "linear" else NONLINEAR[layer.activation](np.array(new, float))
         states.append(h)
     return np.array(states)
+
+
+def slow_tensor(layer, weights):
+    """The tensor by its definition, entry by entry."""
+    if layer.cp_rank is not None:
+        out, hidden, entering = (weights[f"factor_{role}"] for role in ("out", "hidden", "input"))
+        return np.array([[[sum(o * g * e) for e in entering] for g in hidden] for o in out])
+    if layer.tt_ranks is not None:
+        hidden, entering, out = (weights[f"train_{role}"] for role in ("hidden", "input", "out"))
+        seen = range(layer.input_size)
+        return np.array([[[h @ entering[:, m] @ o for m in seen] for h in hidden] for o in out.T])
+    return weights["tensor"]
 
 
 def assert_run_is_a_scan_of_step(model, x):
@@ -105,7 +114,7 @@ class TestExactVectors:
         _, outputs = states_and_outputs(model, np.array(case["x"], float))
         assert outputs.tolist() == case["h_top"]
 
-    def test_cp_layer_and_its_full_tensor(self):
+    def test_a_cp_layer(self):
         (case,) = TRUTH["cp_eval"]
         letters = {"factor_out": "C", "factor_hidden": "A", "factor_input": "B"}
         weights = {name: np.array(case["factors"][letter], float) for name, letter in letters.items()}
@@ -113,10 +122,8 @@ class TestExactVectors:
             name: np.array(case[k], float) for name, k in (("weight_hh", "W"), ("weight_ih", "U"), ("bias", "b"))
         }
         model = Model(SecondOrderRNN(case["d"], case["n"], cp_rank=case["R"]), weights)
-        for form in (model, cp_to_full(model)):
-            states, _ = states_and_outputs(form, np.array(case["x"], float))
-            assert states.h.tolist() == case["h"]
-        assert cp_to_full(model).weights["tensor"].tolist() == case["A_full"]
+        states, _ = states_and_outputs(model, np.array(case["x"], float))
+        assert states.h.tolist() == case["h"]
 
     @pytest.mark.parametrize("case", TRUTH["wfa"], ids=lambda c: c["name"])
     def test_automata(self, case):
@@ -137,10 +144,10 @@ class TestExactVectors:
         assert count + outputs + case.get("vocab", 0) * case.get("emb", 0) == case["count"]  # our readouts have no bias
 
 
-@pytest.mark.parametrize("cp_rank", [None, 1, 3])
+@pytest.mark.parametrize("form", [{}, {"cp_rank": 1}, {"cp_rank": 3}, {"tt_ranks": (2, 3)}], ids=str)
 @pytest.mark.parametrize("first_order", [True, False])
-def test_linear_layers_give_the_exact_rationals(cp_rank, first_order):
-    layer = SecondOrderRNN(2, 3, cp_rank=cp_rank, first_order=first_order)
+def test_linear_layers_give_the_exact_rationals(form, first_order):
+    layer = SecondOrderRNN(2, 3, first_order=first_order, **form)
     draw = np.random.default_rng(3)
     eighths = {name: draw.integers(-8, 9, shape) for name, shape in (layer.shapes() | {"initial_h": (3,)}).items()}
     x = draw.integers(-8, 9, (3, 2))
@@ -244,7 +251,13 @@ def test_making_matrices_again_changes_no_gradient(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "layer", [SecondOrderRNN(30, 40, 20, variance=0.5), SecondOrderRNN(30, 40, cp_rank=50)], ids=str
+    "layer",
+    [
+        SecondOrderRNN(30, 40, 20, variance=0.5),
+        SecondOrderRNN(30, 40, cp_rank=50),
+        SecondOrderRNN(30, 40, tt_ranks=(9, 8)),
+    ],
+    ids=str,
 )
 def test_fresh_weights_follow_their_law(layer):
     for name, weight in build(layer).weights.items():
@@ -260,29 +273,6 @@ def test_the_output_activation_leaves_the_recurrence_alone():
     np.testing.assert_array_equal(states_and_outputs(bent, x)[0].h, states_and_outputs(model, x)[0].h)
 
 
-def test_the_full_tensor_of_a_cp_layer_is_the_same_function():
-    for layer in (FORMS[4], FORMS[5]):
-        model = started(layer)
-        converted = cp_to_full(model)
-        assert converted.architecture == replace(layer, cp_rank=None)
-        assert converted.dtype == np.float64
-        x = inputs(layer, LONG)
-        np.testing.assert_allclose(
-            states_and_outputs(converted, x)[1], states_and_outputs(model, x)[1], rtol=1e-11, atol=1e-13
-        )
-
-
-def test_conversion_keeps_float32():
-    converted = cp_to_full(build(SecondOrderRNN(3, 4, cp_rank=2)))
-    assert {np.asarray(w).dtype for w in converted.weights.values()} == {np.dtype(np.float32)}
-
-
-@pytest.mark.parametrize("other", [SecondOrderRNN(2, 3), RNN(2, 3), Deep((SecondOrderRNN(2, 3, cp_rank=1),))], ids=str)
-def test_only_a_cp_layer_is_converted(other):
-    with pytest.raises(ValueError, match=r"takes a SecondOrderRNN with cp_rank, found .*; give such a layer"):
-        cp_to_full(build(other))
-
-
 def test_a_stack_runs_and_shows_every_h():
     stack = Deep((SecondOrderRNN(2, 3, output_activation="tanh"), SecondOrderRNN(3, 4, 2, cp_rank=2)))
     states, outputs = states_and_outputs(build(stack), np.ones((5, 2), np.float32))
@@ -295,6 +285,22 @@ def test_a_stack_runs_and_shows_every_h():
 def test_impossible_sizes_are_refused(field, size):
     with pytest.raises(ValueError, match=f"SecondOrderRNN was asked for with {field}={size}; give at least 1"):
         SecondOrderRNN(**({"input_size": 2, "width": 3} | {field: size}))
+
+
+@pytest.mark.parametrize("ranks", [(0, 2), (2, -1)])
+def test_impossible_ranks_of_a_train_are_refused(ranks):
+    with pytest.raises(ValueError, match=r"was asked for with tt_ranks=\(.*\); give two numbers from 1 on"):
+        SecondOrderRNN(2, 3, tt_ranks=ranks)
+
+
+def test_one_rank_does_not_make_a_train():
+    with pytest.raises(ValueError, match="tt_ranks"):
+        from_json('{"kind": "SecondOrderRNN", "input_size": 2, "width": 3, "tt_ranks": [2]}')
+
+
+def test_two_forms_at_once_are_refused():
+    with pytest.raises(ValueError, match=r"with cp_rank=2 and tt_ranks=\(2, 2\), .*; give one of them"):
+        SecondOrderRNN(2, 3, cp_rank=2, tt_ranks=(2, 2))
 
 
 @pytest.mark.parametrize("field", ["activation", "output_activation"])

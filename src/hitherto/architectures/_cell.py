@@ -74,5 +74,8 @@ def _is_costly(primitive: Any, *_: Any, **__: Any) -> bool:
 
 
 def read_out(weights: Weights, h: Float[Array, "*time visible"]) -> Float[Array, "*time output"]:
-    """The output that h gives, at one step or at all of them: readout h, or h itself."""
-    return h @ weights["readout"].T if "readout" in weights else h
+    """The output that h gives, at one step or at all of them: readout h + readout_bias, or h itself."""
+    if "readout" not in weights:
+        return h
+    y = h @ weights["readout"].T
+    return y + weights["readout_bias"] if "readout_bias" in weights else y

@@ -197,6 +197,38 @@ class Templates(AbstractFeatures):
 
 
 @dataclass(frozen=True)
+class Embedding(AbstractFeatures):
+    """y[t] = the vectors of the symbols, weighted by x[t]: one-hot inputs become vectors of `size` channels.
+
+    Weights: `embedding` (symbols, size), fresh entries standard normal, as PyTorch draws them.
+    """
+
+    symbols: int
+    size: int
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "symbols", "size")
+
+    @property
+    def input_size(self) -> int:  # type: ignore[override]
+        """One channel a symbol."""
+        return self.symbols
+
+    @property
+    def output_size(self) -> int:
+        """Channels of a vector."""
+        return self.size
+
+    def init(self, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Weights:
+        """Standard normal vectors."""
+        return {"embedding": jax.random.normal(key, (self.symbols, self.size), dtype)}
+
+    def features(self, weights: Weights, x: Float[Array, " input"]) -> Float[Array, " feature"]:
+        """The vector of one input."""
+        return x @ weights["embedding"]
+
+
+@dataclass(frozen=True)
 class Powers(AbstractFeatures):
     """y[t] = (1, x[t], x[t]^2, .., x[t]^degree) of the one input channel."""
 

@@ -184,14 +184,15 @@ def _structured(layer: AbstractCell, key: PRNGKeyArray, dtype: Any, variance: fl
     """The recurrent matrix of the laws whose entries depend on each other, with mean square entry `variance`."""
     rows, columns = layer.width, layer.visible_size
     if layer.initialisation == "keras":
-        return _orthogonal(key, layer.gates * rows, columns, dtype)
-    blocks = {"orthogonal": _orthogonal, "identity": _identity, "ring": _rotations}
+        return orthogonal(key, layer.gates * rows, columns, dtype)
+    blocks = {"orthogonal": orthogonal, "identity": _identity, "ring": _rotations}
     made = [blocks[layer.initialisation](k, rows, columns, dtype) for k in jax.random.split(key, layer.gates)]
     scale = math.sqrt(variance * rows * columns / min(rows, columns))  # all have min(rows, columns) unit vectors
     return jnp.concatenate(made) * jnp.asarray(scale, dtype)
 
 
-def _orthogonal(key: PRNGKeyArray, rows: int, columns: int, dtype: Any) -> Float[Array, "rows columns"]:
+def orthogonal(key: PRNGKeyArray, rows: int, columns: int, dtype: Any) -> Float[Array, "rows columns"]:
+    """A matrix with orthonormal rows or columns, uniform over all."""
     tall = jax.random.normal(key, (max(rows, columns), min(rows, columns)), dtype)
     q, r = jnp.linalg.qr(tall)
     q = q * jnp.where(jnp.diagonal(r) < 0, -1, 1).astype(dtype)  # makes the law uniform

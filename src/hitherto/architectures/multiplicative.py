@@ -68,7 +68,7 @@ class MultiplicativeIntegrationRNN(AbstractMultiplicative):
 
     Weights: `weight_hh` (width, width), `weight_ih` (width, input); `gain`, `gain_hh`, `gain_ih`, freshly 1, and
     `bias`, freshly 0 (width); `readout` (readout_size, width) unless `readout_size` is None, when y = h; optionally
-    `initial_h` (width), else h[0] = 0.
+    `initial_h` (width), else h[0] = 0, and `readout_bias` (readout_size), added to y.
 
     Attributes:
         activation: applied to the new state; `linear` makes h affine in each input.

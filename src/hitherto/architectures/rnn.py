@@ -18,7 +18,7 @@ class RNN(AbstractCell):
 
     Weights: `weight_ih` (width, input), `weight_hh` (width, width), with `bias` also `bias_ih` and
     `bias_hh` (width); `readout` (readout_size, width) unless `readout_size` is None, when y = output_activation(h);
-    optionally `initial_h` (width). Names and shapes are PyTorch's.
+    optionally `initial_h` (width), and `readout_bias` (readout_size), added to y. Names and shapes are PyTorch's.
 
     Attributes:
         clip: pre-activations are limited to [-clip, clip] if given (ONNX `clip`).

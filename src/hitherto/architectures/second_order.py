@@ -1,17 +1,17 @@
-"""Second-order recurrent layers (2RNN): input and hidden vector multiply, through a full tensor or its CP form."""
+"""Second-order recurrent layers (2RNN): input and hidden vector multiply, through a tensor in full or factorised."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hitherto.architectures.activations import activation
 from hitherto.architectures.rnn import read_out
-from hitherto.core.model import Hidden, Model, Recurrence, Weights, check_sizes
+from hitherto.core.model import Hidden, Recurrence, Weights, check_sizes
 
 PIECE = 16  # steps whose matrices `tensor x[t]` are held at once: enough for one good matmul, small beside the tensor
 KEPT = 2**22  # entries of such matrices that one sequence may keep for its gradient; with more they are made again
@@ -23,29 +23,34 @@ class SecondOrderRNN(Recurrence):
     y[t] = readout output_activation(h[t]).
 
     A(h, x)_i = sum over j, m of tensor[i, j, m] h_j x_m. With `cp_rank` (CPRNN) it is
-    factor_out ((factor_hidden^T h) * (factor_input^T x)), * elementwise, and the tensor is never formed.
+    factor_out ((factor_hidden^T h) * (factor_input^T x)), * elementwise. With `tt_ranks` = (r, s) (tensor train) it is
+    train_out^T G(x)^T train_hidden^T h, where G(x)[a, b] = sum over m of train_input[a, m, b] x_m. In neither is the
+    tensor formed.
 
-    Weights: `tensor` (width, width, input) in the order out, hidden, input, or `factor_out` (width, cp_rank),
-    `factor_hidden` (width, cp_rank) and `factor_input` (input, cp_rank); with `first_order` also `weight_hh`
-    (width, width) and `weight_ih` (width, input); with `bias` also `bias` (width); `readout` (readout_size, width)
-    unless `readout_size` is None, when y = output_activation(h); optionally `initial_h` (width), else h[0] = 0.
+    Weights: `tensor` (width, width, input) in the order out, hidden, input; or `factor_out` (width, cp_rank),
+    `factor_hidden` (width, cp_rank) and `factor_input` (input, cp_rank); or `train_hidden` (width, r), `train_input`
+    (r, input, s) and `train_out` (s, width); with `first_order` also `weight_hh` (width, width) and `weight_ih` (width,
+    input); with `bias` also `bias` (width); `readout` (readout_size, width) unless `readout_size` is None, when
+    y = output_activation(h); optionally `initial_h` (width), else h[0] = 0, and `readout_bias` (readout_size), added
+    to y.
 
     Attributes:
-        cp_rank: terms of the CP form; None for the full tensor. The CP form is the smaller one where
+        cp_rank: terms of the CP form, if it is that. It is smaller than the full tensor where
             cp_rank (2 width + input_size) < width^2 input_size, and reaches every tensor from
             min(width^2, width input_size) on.
+        tt_ranks: r and s of the tensor train, if it is that; it reaches every tensor from (width, width) on.
         first_order: whether there are terms linear in h and in x; without them and without bias, h[0] = 0 stays 0.
         activation: applied to the new state.
         output_activation: applied to what leaves, the recurrence keeps h as it is.
         variance: fresh weights are uniform on (-b, b) with b^2 / 3 = variance / width, the tensor's entries with
             b^2 / 3 = variance / (width input_size); 1/3 is the authors' law U(-1/sqrt(width), 1/sqrt(width)), of
-            which they have no form for the full tensor.
+            which they have no form for the full tensor and the tensor train.
 
     Raises:
-        ValueError: if a size is below 1 or an activation is unknown.
+        ValueError: if a size is below 1, an activation is unknown, or both cp_rank and tt_ranks are given.
 
     Cost of a step: width^2 input_size products with the full tensor, (2 width + input_size) cp_rank in the CP form,
-    besides those of first order.
+    width (r + s) + r s (input_size + 1) with the tensor train, besides those of first order.
     Source: Lizaire et al. (2024), arXiv 2406.05045 (CPRNN); Lizaire et al. (2026), arXiv 2604.02201 (stacks).
     """
 
@@ -53,6 +58,7 @@ class SecondOrderRNN(Recurrence):
     width: int
     readout_size: int | None = None
     cp_rank: int | None = None
+    tt_ranks: tuple[int, int] | None = None
     first_order: bool = True
     bias: bool = True
     activation: str = "linear"
@@ -63,6 +69,17 @@ class SecondOrderRNN(Recurrence):
         check_sizes(self, "input_size", "width", "readout_size", "cp_rank")
         for name in (self.activation, self.output_activation):
             activation(name)
+        if self.tt_ranks is not None:
+            self._check_train(self.tt_ranks)
+
+    def _check_train(self, ranks: tuple[int, ...]) -> None:
+        if self.cp_rank is not None:
+            raise ValueError(
+                f"a SecondOrderRNN was asked for with cp_rank={self.cp_rank} and tt_ranks={ranks}, but its tensor has "
+                "one form; give one of them"
+            )
+        if len(ranks) != 2 or min(ranks) < 1:
+            raise ValueError(f"a SecondOrderRNN was asked for with tt_ranks={ranks}; give two numbers from 1 on")
 
     @property
     def output_size(self) -> int:
@@ -75,6 +92,9 @@ class SecondOrderRNN(Recurrence):
         shapes: dict[str, tuple[int, ...]] = {"tensor": (n, n, m)}
         if r is not None:
             shapes = {"factor_out": (n, r), "factor_hidden": (n, r), "factor_input": (m, r)}
+        elif self.tt_ranks is not None:
+            first, second = self.tt_ranks
+            shapes = {"train_hidden": (n, first), "train_input": (first, m, second), "train_out": (second, n)}
         if self.first_order:
             shapes |= {"weight_hh": (n, n), "weight_ih": (n, m)}
         if self.bias:
@@ -106,11 +126,11 @@ class SecondOrderRNN(Recurrence):
     def run(self, weights: Weights, state: Hidden, inputs: Float[Array, "time input"]) -> tuple[Hidden, Array]:
         """States and outputs of a whole sequence; all that the inputs decide alone is computed outside the scan.
 
-        The full tensor meets the inputs `PIECE` steps at a time, so that the tensor and its gradient are touched once
-        a piece by one matmul.
+        The full tensor, or the middle of the train, meets the inputs `PIECE` steps at a time, so that it and its
+        gradient are touched once a piece by one matmul.
 
         Cost: for gradients of the full tensor, length width^2 entries are kept a sequence if that is at most `KEPT`;
-        else PIECE width^2, and half as many products again.
+        else PIECE width^2, and half as many products again. For the train the same with r s in place of width^2.
         """
         along = self._through if self.cp_rank is not None else self._piecewise
         h = along(weights, state.h, inputs)
@@ -120,7 +140,7 @@ class SecondOrderRNN(Recurrence):
         if len(inputs) <= PIECE:
             return self._through(weights, h, inputs)
         piece = partial(self._through, weights)
-        if len(inputs) * self.width**2 > KEPT:
+        if len(inputs) * math.prod(self.tt_ranks or (self.width, self.width)) > KEPT:
             piece = jax.checkpoint(piece)
 
         def body(h, xs):
@@ -140,7 +160,7 @@ class SecondOrderRNN(Recurrence):
         return jax.lax.scan(body, h, self._from_inputs(weights, inputs))[1]
 
     def _from_inputs(self, weights: Weights, x: Float[Array, "*time input"]) -> tuple[Array, Array]:
-        """What the inputs decide alone: the matrix or the CP gate that meets h, and the summand without h."""
+        """What the inputs decide alone: what meets h (a CP gate, G(x), or all that multiplies h), and what is added."""
         added = jnp.zeros((*x.shape[:-1], self.width), x.dtype)
         if self.first_order:
             added = added + x @ weights["weight_ih"].T
@@ -148,42 +168,22 @@ class SecondOrderRNN(Recurrence):
             added = added + weights["bias"]
         if self.cp_rank is not None:
             return x @ weights["factor_input"], added
+        if self.tt_ranks is not None:
+            return jnp.tensordot(x, weights["train_input"], (-1, 1)), added
         matrix = jnp.tensordot(x, weights["tensor"], (-1, 2))
         return matrix + weights["weight_hh"] if self.first_order else matrix, added
 
     def _advance(self, weights: Weights, h: Float[Array, " width"], part: tuple[Array, Array]) -> Array:
         meets, added = part
-        if self.cp_rank is None:
+        if self.cp_rank is not None:
+            product = weights["factor_out"] @ ((h @ weights["factor_hidden"]) * meets)
+        elif self.tt_ranks is not None:
+            product = h @ weights["train_hidden"] @ meets @ weights["train_out"]
+        else:
             return activation(self.activation)(meets @ h + added)
-        product = weights["factor_out"] @ ((h @ weights["factor_hidden"]) * meets)
         if self.first_order:
             product = product + weights["weight_hh"] @ h
         return activation(self.activation)(product + added)
 
     def _leave(self, weights: Weights, h: Float[Array, "*time width"]) -> Float[Array, "*time output"]:
         return read_out(weights, activation(self.output_activation)(h))
-
-
-def cp_to_full(model: Model) -> Model:
-    """The same function with tensor[i, j, m] = sum over r of factor_out[i, r] factor_hidden[j, r] factor_input[m, r].
-
-    Args:
-        model: a SecondOrderRNN with `cp_rank`; its other weights are kept.
-    Returns:
-        A model with `cp_rank` None, the tensor summed in float64 and rounded once to the precision of the weights.
-    Raises:
-        ValueError: if the model is anything else.
-
-    Cost: width^2 input_size entries, cp_rank products each.
-    """
-    layer = model.architecture
-    if not isinstance(layer, SecondOrderRNN) or layer.cp_rank is None:
-        raise ValueError(
-            f"cp_to_full takes a SecondOrderRNN with cp_rank, found {layer}; give such a layer, and of a stack one "
-            "layer after another"
-        )
-    names = ("factor_out", "factor_hidden", "factor_input")
-    factors = [np.asarray(model.weights[name], np.float64) for name in names]
-    kept = {name: weight for name, weight in model.weights.items() if name not in names}
-    tensor = np.einsum("ir,jr,mr->ijm", *factors, optimize=True).astype(model.dtype)
-    return Model(replace(layer, cp_rank=None), kept | {"tensor": tensor})

@@ -201,7 +201,7 @@ class AbstractStateSpace(Recurrence):
         """A, B, C and D."""
         weights = jax.tree.map(jnp.asarray, weights)
         transition, columns = self.discrete(weights)
-        rest = {name: weights[name] for name in ("readout", "direct") if name in weights}
+        rest = {name: weights[name] for name in ("readout", "readout_bias", "direct") if name in weights}
         return rest | {"transition": transition, "weight_hh": transition.matrix, "weight_ih": columns}
 
     def step(self, prepared: Weights, state: Hidden, x: Float[Array, " input"]) -> tuple[Hidden, Array]:
@@ -230,7 +230,7 @@ class AbstractStateSpace(Recurrence):
         ringing = impulse_response(transition, transition.apply(jnp.asarray(state.h))[:, None], readout, len(inputs))[
             ..., 0
         ]
-        y = convolved(response, inputs) + ringing
+        y = convolved(response, inputs) + ringing + prepared.get("readout_bias", 0)
         return y + inputs @ prepared["direct"].T if "direct" in prepared else y
 
     def chosen(self, length: int) -> str:

@@ -14,7 +14,7 @@ from hitherto.core.names import known
 
 SKIPS = ("none", "residual", "input")
 STARTS = ("initial_h", "initial_c")
-ENDS = ("weight_ih", "readout")
+ENDS = ("weight_ih", "readout", "readout_bias")
 
 
 @dataclass(frozen=True)

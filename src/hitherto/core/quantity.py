@@ -233,9 +233,38 @@ SATURATION_LENGTH = Quantity(
     "saturation_length", "first end for which the state, not the number of ends, limits the start_end_rank", "steps"
 )
 
+# Ranks of Jacobians: measures/jacobian_rank.py
+RESPONSE_DIMENSION = Quantity("response_dimension", "dimension of the family of Markov parameters over all weights")
+COPY_BLOCK_RANK = Quantity("copy_block_rank", "rank of d(y[k+1..T]) / d(x[1..T-k]), full where a network copies")
+
 # Polynomials: measures/polynomial_degree.py
 POLYNOMIAL_DEGREE = Quantity("polynomial_degree", "total degree in x[1..t]; -inf where identically 0", axes=("step",))
 INPUT_DEGREE = Quantity("input_degree", "degree in x[t-j] alone; -inf where identically 0", axes=("lag",))
 LOG2_GROWTH = Quantity("log2_growth", "log2 |y[t]| for a constant input, largest channel", axes=("step",))
+FUNCTION_GAP = Quantity("function_gap", "largest |difference| of two functions on the same inputs", "output")
+WORD_HANKEL_RANK = Quantity("word_hankel_rank", "rank of y(prefix suffix) over words: states of the least automaton")
+
+# Linear stacks: measures/linear_response.py and measures/memory_curve.py. s[t] = A s[t-1] + B x[t], y[t] = C s[t] + D x[t].
+STATE_ORDER = Quantity(
+    "state_order", "rank of the Hankel matrix of C A^j B: the fewest states with the same outputs", "states"
+)
+HANKEL_SINGULAR_VALUES = Quantity(
+    "hankel_singular_values",
+    "singular values of the Hankel matrix of C A^j B without end, largest first",
+    "output per input",
+    ("component",),
+)
+COPY_REACH = Quantity(
+    "copy_reach", "largest k at which x[t-k] is copied in every channel; -1 where not even the present input is", "steps"
+)
+NOISY_MEMORY = Quantity(
+    "noisy_memory", "R^2 of the best linear readout of x[t-k] from noisy states, summed over channels", "", ("lag",)
+)
+FISHER_MEMORY = Quantity(
+    "fisher_memory",
+    "Fisher information of noisy states on x[t-k], tr (A^k B)^T C_n^-1 A^k B, C_n the covariance by noise alone",
+    "per squared input",
+    ("lag",),
+)
 
 QUANTITIES: tuple[Quantity, ...] = tuple(v for v in globals().values() if isinstance(v, Quantity))

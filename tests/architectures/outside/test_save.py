@@ -32,6 +32,7 @@ ARCHITECTURES = [
     Bidirectional(Deep((RNN(3, 4), RNN(4, 2))), RNN(3, 2)),
     SecondOrderRNN(3, 4, readout_size=2),
     SecondOrderRNN(3, 4, cp_rank=2, first_order=False, activation="tanh"),
+    SecondOrderRNN(3, 4, tt_ranks=(2, 3)),
     MultiplicativeIntegrationRNN(3, 4, activation="linear", variance=0.5),
     Deep((MultiplicativeIntegrationRNN(3, 4), SelectiveStateSpace(4, 2, 1, decay=0.5, gate_variance=0.1))),
     Deep((OneHot(3), ArithmeticCircuit(3, 4), ArithmeticCircuit(4, 2))),

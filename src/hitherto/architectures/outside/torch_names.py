@@ -71,10 +71,10 @@ def read_saved(arrays: Arrays) -> Found:
 
 
 def _expected(architecture: Architecture, arrays: Arrays) -> dict[str, tuple[int, ...]]:
-    """Shapes of all arrays that the architecture needs, and of the start values that are there."""
+    """Shapes of all arrays that the architecture needs, and of those beside them that are there."""
     cells = jax.eval_shape(lambda: architecture.init(jax.random.key(0)))
-    starts = _named(architecture, _starts(architecture, cells))
-    present = {name: leaf for name, leaf in starts.items() if name in arrays.shapes}
+    optional = _named(architecture, _starts(architecture, cells)) | _named(architecture, _readout_biases(cells))
+    present = {name: leaf for name, leaf in optional.items() if name in arrays.shapes}
     return {name: leaf.shape for name, leaf in (_named(architecture, cells) | present).items()}
 
 
@@ -102,6 +102,18 @@ def _starts(architecture: Architecture, cells: Weights) -> Any:
         state,
         is_leaf=_is_cell_state,
     )
+
+
+def _readout_biases(cells: Weights) -> Any:
+    """The biases that readouts may have, in the tree of the weights."""
+
+    def of_cell(weights: Weights) -> Weights:
+        if "readout" not in weights:
+            return {}
+        readout = weights["readout"]
+        return {"readout_bias": jax.ShapeDtypeStruct(readout.shape[:-1], readout.dtype)}
+
+    return jax.tree.map(of_cell, cells, is_leaf=lambda tree: isinstance(tree, dict))
 
 
 def _is_cell_state(tree: Any) -> bool:

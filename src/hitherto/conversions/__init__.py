@@ -1,0 +1,1 @@
+"""Models in another form that compute the same function."""
