@@ -31,6 +31,7 @@ def test_every_quantity_of_the_vocabulary_has_one_measure():
     elsewhere |= {"cut_participation_ratio", "cut_stable_rank", "distance_from_separable", "interaction_share"}
     elsewhere |= {"recall_accuracy", "solved", "saturation_length"}  # functions of their own, or theory
     elsewhere |= {"polynomial_degree", "input_degree", "log2_growth", "accuracy_by_length"}
+    elsewhere |= {"state_order", "hankel_singular_values", "copy_reach", "noisy_memory", "fisher_memory"}
     elsewhere |= {"task_loss", "bits_per_symbol", "parameters"}
     assert {q.name for q in QUANTITIES} - {q.name for q in measured} == weights | elsewhere
 

@@ -128,10 +128,57 @@ def check(name: str | None = None, /, *, size: str = "ci", json: bool = False) -
 predict = App(name="predict", help="What theory says before a model is trained.")
 measure = App(name="measure", help="One measurement of a model.")
 draw = App(name="draw", help="Pictures for slides.")
-for group in (predict, measure, draw):
+advise = App(name="advise", help="Which sizes a memory needs.")
+for group in (advise, predict, measure, draw):
     app.command(group)
 Widths = Annotated[list[int], Parameter(consume_multiple=True)]
 Cuts = Annotated[list[int] | None, Parameter(consume_multiple=True)]
+
+
+@advise.command(name="copy")
+def advise_copy(
+    *,
+    channels: int,
+    delay: int | None = None,
+    parameters: int | None = None,
+    cost: Literal["dense", "effective"] = "dense",
+    family: str = "linear",
+    ranks: Annotated[list[int], Parameter(consume_multiple=True)] | None = None,
+    biases: int = 0,
+    readout_bias: bool = False,
+    weights: Path | None = None,
+    json: bool = False,
+) -> None:
+    """The cheapest stack that copies its input after a delay, or the longest delay for a number of parameters.
+
+    Parameters
+    ----------
+    channels
+        Numbers a step that must be kept.
+    delay
+        Steps to keep them.
+    parameters
+        Budget; alone it asks for the longest delay.
+    cost
+        dense counts all weights, effective what is left when changes of basis are taken off.
+    family
+        linear, cprnn, 2rnn, mirnn, tt2rnn, lstm or gru.
+    ranks
+        Of cprnn (one) and tt2rnn (two).
+    biases
+        Bias vectors a linear layer; PyTorch has 2.
+    readout_bias
+        Whether the readout has a bias.
+    weights
+        A .safetensors file for weights that attain the plan.
+    json
+        One JSON object.
+    """
+    from hitherto.terminal.depth import Request, print_plan
+
+    print_plan(
+        Request(channels, delay, parameters, cost, family, tuple(ranks or ()), biases, readout_bias), weights, json
+    )
 
 
 @predict.command(name="start-end-rank")

@@ -219,7 +219,7 @@ INTERACTION_PROFILE = Quantity("interaction_profile", "interaction_share of each
 # After training: measures/recall_accuracy.py
 RECALL_ACCURACY = Quantity("recall_accuracy", "share of asked steps at which the largest output is the right class")
 ACCURACY_BY_LENGTH = Quantity(
-    "accuracy_by_length", "share of sequences whose last output has the right sign, by length in steps", axes=("length",)
+    "accuracy_by_length", "share of sequences whose last output has the right sign, by length", axes=("length",)
 )
 SOLVED = Quantity("solved", "1 where recall_accuracy is at least 0.99, else 0; its mean over seeds is a share")
 
@@ -242,9 +242,12 @@ POLYNOMIAL_DEGREE = Quantity("polynomial_degree", "total degree in x[1..t]; -inf
 INPUT_DEGREE = Quantity("input_degree", "degree in x[t-j] alone; -inf where identically 0", axes=("lag",))
 LOG2_GROWTH = Quantity("log2_growth", "log2 |y[t]| for a constant input, largest channel", axes=("step",))
 FUNCTION_GAP = Quantity("function_gap", "largest |difference| of two functions on the same inputs", "output")
+NUMERATOR_DEGREE = Quantity(
+    "numerator_degree", "degree in z of det G(z) times all det(I - z W): zeros that can be placed at z = 0"
+)
 WORD_HANKEL_RANK = Quantity("word_hankel_rank", "rank of y(prefix suffix) over words: states of the least automaton")
 
-# Linear stacks: measures/linear_response.py and measures/memory_curve.py. s[t] = A s[t-1] + B x[t], y[t] = C s[t] + D x[t].
+# Linear stacks, s[t] = A s[t-1] + B x[t], y[t] = C s[t]: measures/linear_response.py, measures/memory_curve.py
 STATE_ORDER = Quantity(
     "state_order", "rank of the Hankel matrix of C A^j B: the fewest states with the same outputs", "states"
 )
@@ -255,7 +258,7 @@ HANKEL_SINGULAR_VALUES = Quantity(
     ("component",),
 )
 COPY_REACH = Quantity(
-    "copy_reach", "largest k at which x[t-k] is copied in every channel; -1 where not even the present input is", "steps"
+    "copy_reach", "largest k at which all channels of x[t-k] are copied; -1 where not even x[t] is", "steps"
 )
 NOISY_MEMORY = Quantity(
     "noisy_memory", "R^2 of the best linear readout of x[t-k] from noisy states, summed over channels", "", ("lag",)

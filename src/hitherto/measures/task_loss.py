@@ -45,6 +45,35 @@ def task_loss(model: Model, sequences: Sequences) -> Estimate:
     )
 
 
+def filter_loss(sequences: Sequences) -> Estimate:
+    """Least squared error of any linear filter y[t] = sum over j of g_j x[t-j], inputs before the first being 0.
+
+    Fitted to the very sequences, so that it is low by the share of coefficients in the answers.
+
+    Args:
+        sequences: of one output channel; g_j has a coefficient for every step and input.
+    Raises:
+        ValueError: if no step is asked.
+
+    Cost: that of least squares with sequences x steps rows.
+    """
+    inputs, targets, mask = sequences
+    asked = np.asarray(mask, bool)
+    if not asked.any():
+        raise ValueError("a loss was asked for and no step of the sequences is; give a mask with asked steps")
+    length = inputs.shape[1]
+    before = np.pad(inputs, ((0, 0), (length - 1, 0), (0, 0)))
+    lagged = np.lib.stride_tricks.sliding_window_view(before, length, axis=1).reshape(*asked.shape, -1)
+    rows, wanted = lagged[asked], targets[..., 0][asked]
+    fitted = np.linalg.lstsq(rows.T @ rows, rows.T @ wanted, rcond=None)[0]
+    errors = np.where(asked, np.square(lagged @ fitted - targets[..., 0]), 0.0)
+    loss = float(errors.sum() / asked.sum())
+    spread = (errors - loss * asked).sum(1)
+    error = float(np.sqrt(np.square(spread).sum()) / asked.sum())
+    about = dict(sequences=len(inputs), coefficients=len(fitted))
+    return Estimate(TASK_LOSS, loss, standard_error=error, statistics=about, source="least squares")
+
+
 def sign_accuracy(model: Model, sequences: dict[int, Sequences]) -> Estimate:
     """Share of sequences whose last output has the sign of the last target, by length.
 
