@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from hitherto.core.task import Demand, Sequences, Task
     from hitherto.embedded import embedded_model
     from hitherto.measures.cut_spectrum import cut_profile, separation_spectrum
+    from hitherto.measures.linear_response import copy_reach, hankel_rank, hankel_singular_values, markov_parameters
+    from hitherto.measures.linear_system import is_linear, linear_system, linearised
+    from hitherto.measures.memory_curve import fisher_memory_curve, linear_memory_curve, noisy_memory_curve
     from hitherto.measures.polynomial_degree import exact_outputs, log2_growth, polynomial_degree
     from hitherto.measures.separation_rank import start_end_rank
     from hitherto.profiling import Profile, Settings, measure, profile
@@ -83,6 +86,9 @@ _HOMES = {
     "core.task": ("Demand", "Sequences", "Task"),
     "embedded": ("embedded_model",),
     "measures.cut_spectrum": ("cut_profile", "separation_spectrum"),
+    "measures.linear_response": ("copy_reach", "hankel_rank", "hankel_singular_values", "markov_parameters"),
+    "measures.linear_system": ("is_linear", "linear_system", "linearised"),
+    "measures.memory_curve": ("fisher_memory_curve", "linear_memory_curve", "noisy_memory_curve"),
     "measures.polynomial_degree": ("exact_outputs", "log2_growth", "polynomial_degree"),
     "measures.separation_rank": ("start_end_rank",),
     "training.fit": ("Fit", "fit", "sweep"),
@@ -138,6 +144,7 @@ __all__ = [
     "check",
     "cite",
     "copy_network",
+    "copy_reach",
     "copy_start",
     "cp_to_full",
     "cp_to_tt",
@@ -146,18 +153,27 @@ __all__ = [
     "embedded_model",
     "entry_variances",
     "exact_outputs",
+    "fisher_memory_curve",
     "fit",
     "from_automaton",
     "from_json",
     "full_to_cp",
     "full_to_tt",
+    "hankel_rank",
+    "hankel_singular_values",
     "horner_network",
+    "is_linear",
     "ladder_network",
     "learning_rates",
+    "linear_memory_curve",
+    "linear_system",
+    "linearised",
     "load",
     "log2_growth",
+    "markov_parameters",
     "measure",
     "multiplicative_to_cp",
+    "noisy_memory_curve",
     "orthogonal_start",
     "parity_network",
     "polynomial_degree",

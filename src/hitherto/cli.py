@@ -301,6 +301,26 @@ def measure_cut_profile(
     start_end.measure_cut_profile(model, layer, input, cuts, seed, json)
 
 
+@measure.command(name="memory")
+def measure_memory(model: Path, /, *, layer: str | None = None, noise: float = 0.01, json: bool = False) -> None:
+    """What a linear model remembers, by four definitions and two readings of its state.
+
+    Parameters
+    ----------
+    model
+        A file.
+    layer
+        Which recurrent layer of the file, by name.
+    noise
+        Variance of the noise on each unit, that of the inputs being 1.
+    json
+        A JSON list.
+    """
+    from hitherto.terminal.depth import print_memory
+
+    print_memory(model, layer, noise, json)
+
+
 @draw.command(name="tensor-network")
 def draw_tensor_network(
     *,

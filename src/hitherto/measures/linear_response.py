@@ -176,7 +176,7 @@ def hankel_singular_values(model: Model) -> Estimate:
     )
 
 
-def copy_reach(model: Model, read: str = "all", tolerance: float = 1e-9) -> Estimate:
+def copy_reach(model: Model, read: str = "all", tolerance: float | int = 1e-9) -> Estimate:
     """The largest delay k at which x[t-k] is there in every channel, up to `tolerance` of its variance.
 
     Of what is read by the best linear readout, the R^2 of `linear_memory_curve` channel by channel; of the model's own

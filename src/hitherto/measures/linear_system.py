@@ -143,7 +143,9 @@ def _steps(architecture: Architecture) -> bool:
 
 
 def _shapes(model: Model | Architecture) -> PyTree:
-    """The shapes of the weights, which must be those that the architecture takes."""
+    """The shapes of the weights, which must be real and those that the architecture takes."""
+    if isinstance(model, Model) and any(map(np.iscomplexobj, jax.tree.leaves(model.weights))):
+        raise ValueError(f"{model.architecture} has complex weights or states; carry them as pairs of real numbers")
     with precision(np.float64):
         return fitting(model) if isinstance(model, Model) else fresh_shapes(model)
 
@@ -160,9 +162,6 @@ def _nonlinearity(architecture: Recurrence, given: PyTree) -> str:
     """Why the step is not linear; "" if it is."""
     with precision(np.float64):
         prepared, state = jax.eval_shape(architecture.prepare, given), jax.eval_shape(architecture.start, given)
-        leaves = jax.tree.leaves((prepared, state))
-        if any(np.issubdtype(leaf.dtype, np.complexfloating) for leaf in leaves):
-            raise ValueError(f"{architecture} has complex states or weights; carry them as pairs of real numbers")
         x = jax.ShapeDtypeStruct((architecture.input_size,), np.float64)
         step = jax.make_jaxpr(architecture.step)(prepared, state, x)
         degrees = [0] * len(jax.tree.leaves(prepared)) + [1] * len(jax.tree.leaves((state, x)))

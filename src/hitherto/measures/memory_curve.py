@@ -85,7 +85,7 @@ def linear_memory_curve(
     )
 
 
-def noisy_memory_curve(model: Model, noise: float, read: str = "all", lags: int | None = None) -> Estimate:
+def noisy_memory_curve(model: Model, noise: float | int, read: str = "all", lags: int | None = None) -> Estimate:
     """R^2 of the best linear readout of x[t-k] from noisy states: tr (A^k B)^T (noise C_n + C)^-1 A^k B.
 
     C is as in `linear_memory_curve`; C_n = sum over j of A^j G G^T A^jT is the covariance by noise of variance 1 on
@@ -109,7 +109,7 @@ def noisy_memory_curve(model: Model, noise: float, read: str = "all", lags: int 
     return _with_noise(NOISY_MEMORY, curve, read, noise)
 
 
-def fisher_memory_curve(model: Model, noise: float, read: str = "all", lags: int | None = None) -> Estimate:
+def fisher_memory_curve(model: Model, noise: float | int, read: str = "all", lags: int | None = None) -> Estimate:
     """Fisher information of noisy states on x[t-k]: tr (A^k B)^T (noise C_n)^-1 A^k B, with C_n as for noisy memory.
 
     It asks how far one input stands out of the noise, not out of the other inputs. A delay line of n units with gain 1
@@ -148,7 +148,7 @@ def _asked(model: Model, read: str, **whole_numbers: int | None) -> LinearSystem
     return linear_system(model)
 
 
-def _noisy(model: Model, noise: float, read: str, lags: int | None) -> LinearSystem:
+def _noisy(model: Model, noise: float | int, read: str, lags: int | None) -> LinearSystem:
     if not 0 < noise < np.inf:
         raise ValueError(
             f"noise of variance {noise} was asked for; give one above 0, or take `linear_memory_curve` for states "
@@ -179,7 +179,7 @@ def _second_half(curve: Curve) -> float:
     return float(curve[len(curve) // 2 :].sum())
 
 
-def _with_noise(quantity: Quantity, curve: Curve, read: str, noise: float) -> Estimate:
+def _with_noise(quantity: Quantity, curve: Curve, read: str, noise: float | int) -> Estimate:
     added = f"independent noise of variance {noise:.6g} on every unit at every step"
     fields = {"part": PARTS[read], "assumptions": (WHITE, added), "source": SOURCE}
     return _by_lag(quantity, curve, fields | {"statistics": {"total": float(curve.sum()), "noise": noise}})

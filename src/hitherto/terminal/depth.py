@@ -1,4 +1,4 @@
-"""`hitherto advise copy`: depth and width for a delay, or the longest delay for a budget."""
+"""`hitherto advise copy` and `hitherto measure memory`: depth and width for a delay, and what a linear model keeps."""
 
 import json
 from dataclasses import asdict
@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from hitherto.architectures.outside import Reading, choose, find
 from hitherto.architectures.outside.torch_names import save
 from hitherto.constructions.copying import copy_network
 from hitherto.core.names import known
+from hitherto.measures.linear_response import copy_reach, hankel_rank
+from hitherto.measures.memory_curve import fisher_memory_curve, linear_memory_curve, noisy_memory_curve
+from hitherto.report.table import table
 from hitherto.theory import depth_planner
 from hitherto.theory.depth_planner import CopyPlan, plan_copy
 
@@ -51,6 +55,23 @@ def print_plan(request: Request, weights: Path | None, as_json: bool) -> None:
     _print(plan, request, within)
     if weights is not None:
         print(f"Weights: {weights}")
+
+
+def print_memory(path: Path, layer: str | None, noise: float, as_json: bool) -> None:
+    """Print copy reach, state order, linear, noisy and Fisher memory of a linear model.
+
+    Raises:
+        ValueError: if the model is not linear, or old inputs are not forgotten.
+    """
+    model = choose(find(path, Reading()), layer, str(path)).model
+    found = [hankel_rank(model)]
+    for read in ("top", "all"):
+        found += [copy_reach(model, read), *linear_memory_curve(model, read)]
+        found += [noisy_memory_curve(model, noise, read), fisher_memory_curve(model, noise, read)]
+    if as_json:
+        print(json.dumps([estimate.to_dict() for estimate in found]))
+        return
+    Console(highlight=False).print(table(found))
 
 
 def _plan(request: Request, delay: int | None, parameters: int | None) -> CopyPlan:
