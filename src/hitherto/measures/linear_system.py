@@ -64,7 +64,8 @@ def is_linear(model: Model | Architecture) -> bool:
     """Whether the step is affine in state and input jointly, told from its operations, whatever the weights.
 
     So activations of the state and of the output count alike, and a product of state and input stays one where its
-    weights are zero. Nothing is run. False may also mean an operation that is not recognised; `linear_system` names it.
+    weights are zero. Nothing is run. False may also mean an operation that is not recognised, such as a division in a
+    step of your own; `linear_system` names it.
 
     Raises:
         ValueError: if the model has no step from state to state, as with two directions, or a complex state.
@@ -175,7 +176,7 @@ def _nonlinearity(architecture: Recurrence, given: PyTree) -> str:
 
 def _refuse_another_form(wanted: PyTree, state: State) -> None:
     forms = [jax.tree.map(np.shape, tree) for tree in (wanted, state)]
-    if forms[0] != forms[1]:
+    if jax.tree.structure(wanted) != jax.tree.structure(state) or forms[0] != forms[1]:
         raise ValueError(f"the state has the form {forms[1]}, the model's has {forms[0]}; give that form")
 
 

@@ -147,7 +147,7 @@ THRESHOLD = Experiment(
         seed=SEEDS,
     ),
     sizes=dict(
-        ci=dict(depth=(1, 2), width=(4, 5, 8), channels=(2,), delay=(3,), length=(10,), steps=(1500,), seed=(0,)),
+        ci=dict(depth=(2,), width=(4, 5), channels=(2,), delay=(3,), length=(10,), steps=(1500,), seed=(0,)),
         paper=dict(seed=SEEDS),
         cluster=dict(length=(32, 64), steps=(10_000, 40_000), seed=tuple(range(10))),
     ),
@@ -191,7 +191,7 @@ BUDGET = Experiment(
     ),
     grid=dict(depth=(1, 2, 4, 8), channels=(5,), delay=(8,), length=(32,), steps=(10_000,), seed=SEEDS),
     sizes=dict(
-        ci=dict(depth=(1, 3), channels=(1,), delay=(3,), length=(8,), steps=(200,), seed=(0,)),
+        ci=dict(depth=(2,), channels=(1,), delay=(2,), length=(8,), steps=(100,), seed=(0,)),
         paper=dict(seed=SEEDS),
         cluster=dict(steps=(10_000, 100_000), seed=tuple(range(10))),
     ),
@@ -254,7 +254,7 @@ DELAYED_SINE = Experiment(
     case=sine,
     grid=dict(cell=("second-order", "linear"), depth=(1, 2, 3), steps=(3000,), seed=SEEDS),
     sizes=dict(
-        ci=dict(cell=("second-order",), depth=(1, 2), steps=(1000,), seed=(0,)),
+        ci=dict(cell=("second-order",), depth=(2,), steps=(1000,), seed=(0,)),
         paper=dict(seed=SEEDS),
         cluster=dict(steps=(30_000,), seed=tuple(range(10))),
     ),

@@ -31,7 +31,6 @@ from hitherto.core.quantity import (
     Estimate,
 )
 from hitherto.core.task import Sequences
-from hitherto.inputs import one_hot
 from hitherto.measures.polynomial_degree import exact_outputs, log2_growth, polynomial_degree
 from hitherto.measures.separation_rank import start_end_rank
 from hitherto.measures.task_loss import filter_loss, task_loss
@@ -342,7 +341,7 @@ def value_of(model: Model, word: tuple[int, ...], symbols: int) -> fmpq:
     """The output after the last letter; 0 for the empty word, as the readout of the zero state."""
     if not word:
         return fmpq(0)
-    value = exact_outputs(model, one_hot(np.array(word), symbols))[-1, 0]
+    value = exact_outputs(model, np.eye(symbols)[list(word)])[-1, 0]
     return fmpq(value.numerator, value.denominator)
 
 
@@ -365,7 +364,7 @@ def round_trip_gap(case: Case) -> Estimate:
     model = letters(case)
     twin = from_automaton(to_automaton(model).minimised())
     word = np.random.default_rng(case.seed).integers(case.symbols, size=case.longest)
-    return gap(twin, lambda inputs: exact_outputs(model, inputs), one_hot(word, case.symbols))
+    return gap(twin, lambda inputs: exact_outputs(model, inputs), np.eye(case.symbols)[word])
 
 
 ROUND_TRIP = Claim(
