@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -164,9 +165,9 @@ def length_table() -> list[str]:
     return [*lines, "", f"LSTM(1, {WIDTH}), 8 sequences, lags up to half of the steps, run and curve together."]
 
 
-def rank_tables() -> list[str]:
-    """The tables of separation_rank.py, which keeps to one core and is a process of its own."""
-    ran = subprocess.run([sys.executable, Path(__file__).parent / "separation_rank.py"], capture_output=True, text=True)
+def tables_of(script: str) -> list[str]:
+    """What a script prints that keeps to one core, and so is a process of its own."""
+    ran = subprocess.run([sys.executable, Path(__file__).parent / script], capture_output=True, text=True)
     if ran.returncode:
         raise RuntimeError(ran.stderr)
     return ran.stdout.splitlines()
@@ -177,7 +178,8 @@ def main() -> None:
     versions = f"Python {platform.python_version()}, JAX {jax.__version__}, PyTorch {torch.__version__}"
     sections = {
         "The experiment engine": engine_table,  # first, for it tells the memory of this process
-        "Separation ranks": rank_tables,
+        "Separation ranks": partial(tables_of, "separation_rank.py"),
+        "Depth": partial(tables_of, "depth.py"),
         "Jacobian by lag": jacobian_table,
         "Whole commands": command_table,
         "Memory against length": length_table,

@@ -42,6 +42,11 @@ def rows_of(experiment: str, quantity: str = "task_loss") -> list[dict[str, str]
     return [row for row in rows if row["experiment"] == f"depth.{experiment}" and row["quantity"] == quantity]
 
 
+def power(value: float, _: int) -> str:
+    """A power of ten, or all digits of numbers near one."""
+    return f"{value:,.0f}" if 1 <= value < 10**7 else f"{value:.2g}"
+
+
 def layers(depth: int) -> str:
     """One layer, two layers."""
     return f"{depth} layer{'s' * (depth > 1)}"
@@ -62,12 +67,10 @@ def copy_threshold() -> Figure:
         for width, found in losses.items():
             axes.plot([width] * len(found), found, "o", color=colour, markersize=4)
         axes.plot([], [], "o", color=colour, markersize=4, label="trained, each seed")
-        best = {side: min(min(losses[w]) for w in widths if (w < needed) == side) for side in (True, False)}
-        axes.set_title(
-            f"{depth} layer{'s' * (depth > 1)}: {best[True]:.2g} below {needed}, {best[False]:.0e} from there"
-        )
+        axes.set_title(f"{layers(depth)}: falls at {needed} units")
         axes.set(yscale="log", xlabel="width (units a layer)", ylim=(3e-17, 3))
     panels[0].set_ylabel("loss (share of the signal)")
+    panels[0].yaxis.set_major_formatter(power)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=3, labelcolor=SOFT)
     return figure
 
@@ -86,27 +89,29 @@ def delayed_sine() -> Figure:
             floors = [sine_floor(1.0, polynomial_degree(depth, lag=2, cell=law) or 0) for depth in (1, 2, 3)]
             axes.plot([1, 2, 3], floors, color=SERIES[at], zorder=1)
     axes.set_xticks([1, 2, 3])
-    axes.set_title("Second-order layers reach the floor of their degree")
+    axes.yaxis.set_major_formatter(power)
+    axes.set_title("Second-order layers fall to their floors")
     figure.legend(loc="outside lower left", ncols=3)
     return figure
 
 
 def parity() -> Figure:
-    """Share of right signs against length, every seed."""
+    """Share of right signs against length, every seed; curves are drawn a little below each other."""
     figure = Figure((5.6, 3.2), layout="constrained")
     axes = figure.add_subplot(xlabel="length (steps)", ylabel="share of right signs at the last step", xscale="log")
     rows = rows_of("parity", "accuracy_by_length")
-    for model, colour in zip(dict.fromkeys(r["model"] for r in rows), SERIES, strict=False):
+    models = ["second-order", "tanh", "depth-relu, 2 layers", "depth-relu, 4 layers", "linear"]
+    for shift, (model, colour) in enumerate(zip(models, SERIES, strict=False)):
         for seed in dict.fromkeys(r["seed"] for r in rows):
             some = [r for r in rows if r["model"] == model and r["seed"] == seed]
-            lengths, values = [int(float(r["length"])) for r in some], [float(r["value"]) for r in some]
+            lengths, values = [int(float(r["length"])) for r in some], [float(r["value"]) - 0.004 * shift for r in some]
             axes.plot(
                 lengths, values, "o-", color=colour, linewidth=1, label=model if seed == rows[0]["seed"] else None
             )
     axes.set_xticks([16, 32, 64, 256], ["16", "32", "64", "256"])
     axes.minorticks_off()
     axes.axvline(16, color=SOFT, linestyle=":")
-    axes.set_title("Multiplying units keep parity beyond the 16 steps of training")
+    axes.set_title("Multiplication keeps parity beyond 16 steps")
     figure.legend(loc="outside lower left", ncols=3)
     return figure
 
@@ -122,7 +127,7 @@ def characters() -> Figure:
         values = [float(r["value"]) for r in rows if r["model"] == model]
         axes.plot(values, [place] * len(values), "o", color=colour)
     axes.set_yticks(range(len(models)), models)
-    axes.set_title("Depth helps second-order layers, not linear ones")
+    axes.set_title("Depth helps second-order layers")
     return figure
 
 
@@ -138,7 +143,9 @@ def plans_and_curves() -> Figure:
         )
         left.plot(delays, [p.shallow_parameters for p in plans], "--", color=colour)
     left.set(xscale="log", yscale="log", xlabel="delay (steps)", ylabel="parameters")
-    left.set_title("Exact copying: best depth, and one layer (dashed)")
+    left.set_title("Copying: planned, one layer dashed")
+    left.xaxis.set_major_formatter(power)
+    left.yaxis.set_major_formatter(power)
     left.legend(loc="upper left")
     for depth, colour in zip((1, 2, 4), SERIES, strict=False):
         stack = [RNN(1 if k == 0 else 4, 4, activation="linear", bias=False) for k in range(depth)]
@@ -147,7 +154,7 @@ def plans_and_curves() -> Figure:
         label = f"{layers(depth)}, total {total.statistics['rank']}"
         right.plot(range(40), np.asarray(curve.value), color=colour, label=label)
     right.set(xlabel="lag (steps)", ylabel="linear memory, top layer read")
-    right.set_title("Depth moves the memory of the top layer")
+    right.set_title("Memory of the top layer moves")
     right.legend(loc="upper right")
     return figure
 

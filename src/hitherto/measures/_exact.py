@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from hitherto.architectures.wrappers import StepFunction
-from hitherto.core.model import Architecture, Model
+from hitherto.core.model import Architecture, Model, Recurrence
 from hitherto.measures._pairs import program
 from hitherto.measures._residues import LATER, Arithmetic, Degrees, NotPolynomial, beforehand, evaluate
 
@@ -81,6 +81,12 @@ class Numbers(Arithmetic):
         ]
         moved = operation(*places)
         return [Objects(pool[np.ravel(where)].reshape(where.shape)) for where in (moved if results > 1 else [moved])]
+
+
+def goes_forward(architecture: Architecture) -> bool:
+    """Whether it has a step from state to state in all its layers."""
+    layers = getattr(architecture, "layers", ())
+    return isinstance(architecture, Recurrence) and architecture.causal and all(map(goes_forward, layers))
 
 
 def fitting(model: Model) -> PyTree:

@@ -15,7 +15,7 @@ from scipy.linalg import solve_triangular
 
 from hitherto.architectures.wrappers import Deep
 from hitherto.core.model import Architecture, Model, Recurrence, State, Weights, precision
-from hitherto.measures._exact import fitting, fresh_shapes, paths
+from hitherto.measures._exact import fitting, fresh_shapes, goes_forward, paths
 from hitherto.measures._residues import Degrees, NotPolynomial, evaluate
 
 
@@ -130,17 +130,12 @@ def linearised(model: Model, state: State, x: Float[np.ndarray, " input"]) -> Li
 
 def _recurrence(model: Model | Architecture) -> Recurrence:
     architecture = model.architecture if isinstance(model, Model) else model
-    if not _steps(architecture):
+    if not goes_forward(architecture):
         raise ValueError(
             f"{architecture} is no causal recurrence: it has no step from state to state; give a model that goes "
             "forward in time, of two directions the forward one"
         )
     return architecture  # type: ignore[return-value]
-
-
-def _steps(architecture: Architecture) -> bool:
-    layers = getattr(architecture, "layers", ())
-    return isinstance(architecture, Recurrence) and architecture.causal and all(map(_steps, layers))
 
 
 def _shapes(model: Model | Architecture) -> PyTree:

@@ -17,7 +17,16 @@ from jaxtyping import PyTree, Shaped, UInt32
 from hitherto.core.model import Architecture, Model, Recurrence, precision
 from hitherto.core.names import known
 from hitherto.core.quantity import START_END_RANK, START_END_RANKS, Estimate
-from hitherto.measures._exact import exact, exact_tree, fitting, fresh_shapes, paths, prepared_exactly, shapes_of
+from hitherto.measures._exact import (
+    exact,
+    exact_tree,
+    fitting,
+    fresh_shapes,
+    goes_forward,
+    paths,
+    prepared_exactly,
+    shapes_of,
+)
 from hitherto.measures._pairs import FIRST, Residues, outputs_of_pairs, program
 from hitherto.measures._residues import LARGEST_PRIME, SMALLEST_PRIME, Degrees, NotPolynomial, evaluate
 
@@ -173,7 +182,7 @@ def _one(
 def _circuit(model: Model | Architecture, weights: str | None, inputs: Inputs) -> _Circuit:
     """The model as exact numbers, with everything about it checked."""
     architecture = model.architecture if isinstance(model, Model) else model
-    if not _steps(architecture):
+    if not goes_forward(architecture):
         raise ValueError(f"{architecture} has no step from state to state; give a model that goes forward in time")
     chosen = known(weights or ("given" if isinstance(model, Model) else "random"), WEIGHTS, "choice of weights")
     templates = _templates(inputs, architecture.input_size)
@@ -186,11 +195,6 @@ def _circuit(model: Model | Architecture, weights: str | None, inputs: Inputs) -
     named = zip(paths(shapes), exact, strict=True)
     zero = any("initial_h" in jax.tree_util.keystr(path) and not leaf.any() for (path, _), leaf in named)
     return _Circuit(architecture, exact, prepared_exactly(model, shapes), shapes, templates, zero)
-
-
-def _steps(architecture: Architecture) -> bool:
-    layers = getattr(architecture, "layers", ())
-    return isinstance(architecture, Recurrence) and architecture.causal and all(map(_steps, layers))
 
 
 def _templates(inputs: Inputs, size: int) -> Any:

@@ -203,7 +203,9 @@ BUDGET = Experiment(
 
 def sine(cell: str, depth: int, steps: int, seed: int) -> Case:
     """Eight units a layer, CP rank 4, two steps of delay. Our settings."""
-    training = Training(learning_rate=3e-3, clip=1.0, steps=steps, batch=128, validate_every=max(1, steps // 10))
+    training = Training(
+        learning_rate=3e-3, schedule="cosine", clip=1.0, steps=steps, batch=128, validate_every=max(1, steps // 10)
+    )
     return Case(network(cell, depth, 8, 1, 1, 4), cell=cell, task=DelayedSine(2, 1, 10), training=training, seed=seed)
 
 
