@@ -224,7 +224,7 @@ ACCURACY_BY_LENGTH = Quantity(
 SOLVED = Quantity("solved", "1 where recall_accuracy is at least 0.99, else 0; its mean over seeds is a share")
 
 # After training: measures/task_loss.py
-TASK_LOSS = Quantity("task_loss", "loss of the task, mean over asked steps: squared error, or nats", "task's own")
+TASK_LOSS = Quantity("task_loss", "loss of the task, mean over asked steps: squared error, or nats")
 BITS_PER_SYMBOL = Quantity("bits_per_symbol", "task_loss of a prediction of symbols over ln 2", "bits")
 PARAMETERS = Quantity("parameters", "numbers that are trained")
 
