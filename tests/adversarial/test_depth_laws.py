@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import product
+from operator import add
 from types import SimpleNamespace
 
 import flint
@@ -59,9 +60,15 @@ PRIME = 2**61 - 1
 # ---------------------------------------------------------------- the slow arithmetic
 
 
+def exact(value) -> int | Fraction:
+    """The number that a float is; whole numbers as int, which is faster."""
+    whole = Fraction(getattr(value, "item", lambda: value)())
+    return whole.numerator if whole.denominator == 1 else whole
+
+
 def fractions(array) -> list:
-    """The numbers of an array as nested lists of fractions."""
-    return [fractions(row) for row in array] if np.ndim(array) else Fraction(getattr(array, "item", lambda: array)())
+    """The numbers of an array as nested lists."""
+    return [fractions(row) for row in array] if np.ndim(array) else exact(array)
 
 
 def times(matrix: list, vector: list) -> list:
@@ -85,9 +92,7 @@ def tensor_of(w: dict, n: int, m: int) -> list:
     else:
         ranks = range(len(w["train_input"])), range(len(w["train_out"]))
         hidden, middle, out = w["train_hidden"], w["train_input"], w["train_out"]
-        flat = [
-            sum(hidden[j][a] * middle[a][k][b] * out[b][i] for a, b in product(*ranks)) for i, j, k in every
-        ]
+        flat = [sum(hidden[j][a] * middle[a][k][b] * out[b][i] for a, b in product(*ranks)) for i, j, k in every]
     return [[flat[(i * n + j) * m : (i * n + j) * m + m] for j in range(n)] for i in range(n)]
 
 
@@ -106,12 +111,19 @@ def layer_step(architecture, w: dict):
 
     else:
         second = isinstance(architecture, SecondOrderRNN)
-        a = tensor_of({k: v for k, v in w.items() if "tensor" in k or "factor" in k or "train" in k}, n, m) if second else 0
+        a = (
+            tensor_of({k: v for k, v in w.items() if "tensor" in k or "factor" in k or "train" in k}, n, m)
+            if second
+            else 0
+        )
 
         def new(h, x):
             total = [0 * x[0]] * n
             if a:
-                total = [sum((c * h[j] * x[k] for j, row in enumerate(a[i]) for k, c in enumerate(row) if c), 0) for i in range(n)]
+                total = [
+                    sum((h[j] * x[k] * c for j, row in enumerate(a[i]) for k, c in enumerate(row) if c), 0)
+                    for i in range(n)
+                ]
             for name, vector in (("weight_hh", h), ("weight_ih", x)):
                 total = plus(total, times(f[name], vector)) if name in f else total
             for name in ("bias", "bias_ih", "bias_hh"):
@@ -123,7 +135,7 @@ def layer_step(architecture, w: dict):
         y = times(f["readout"], h) if "readout" in f else h
         return h, plus(y, f["readout_bias"]) if "readout_bias" in f else y
 
-    return step, f.get("initial_h", [Fraction(0)] * n)
+    return step, f.get("initial_h", [0] * n)
 
 
 def slow(model: Model, inputs: list) -> tuple[list, list]:
@@ -152,31 +164,32 @@ def responses(model: Model, lags: int) -> list:
 
 
 class Poly:
-    """A polynomial in many unknowns: {exponents: coefficient}."""
+    """A polynomial in `count` unknowns: {exponents: coefficient}."""
+
+    count = 0
 
     def __init__(self, terms):
         self.terms = {e: c for e, c in terms.items() if c}
 
     @staticmethod
     def unknown(index: int, count: int) -> "Poly":
-        return Poly({tuple(int(i == index) for i in range(count)): Fraction(1)})
+        return Poly({tuple(int(i == index) for i in range(count)): 1})
 
     def _other(self, other) -> "Poly":
-        if isinstance(other, Poly):
-            return other
-        count = next((len(e) for e in self.terms), 0)
-        return Poly({(0,) * (count or Poly.count): Fraction(other)})
+        return other if isinstance(other, Poly) else Poly({(0,) * Poly.count: other})
 
     def __add__(self, other):
-        total = defaultdict(Fraction, self.terms)
+        total = defaultdict(int, self.terms)
         for e, c in self._other(other).terms.items():
             total[e] += c
         return Poly(total)
 
     def __mul__(self, other):
-        total = defaultdict(Fraction)
-        for (e, c), (f, b) in product(self.terms.items(), self._other(other).terms.items()):
-            total[tuple(map(sum, zip(e, f, strict=True)))] += c * b
+        if not isinstance(other, Poly):
+            return Poly({e: c * other for e, c in self.terms.items()})
+        total = defaultdict(int)
+        for (e, c), (f, b) in product(self.terms.items(), other.terms.items()):
+            total[tuple(map(add, e, f))] += c * b
         return Poly(total)
 
     __radd__, __rmul__ = __add__, __mul__
@@ -194,7 +207,10 @@ def true_degrees(model: Model, steps: int) -> tuple[list, list]:
     vectors = [[*(layer for layer in s), y] for s, y in zip(states, outputs, strict=True)]
 
     def degree(vector, ts):
-        return max((v if isinstance(v, Poly) else unknowns[0][0] * 0 + v).degree([t * d + c for t in ts for c in range(d)]) for v in vector)
+        return max(
+            (v if isinstance(v, Poly) else unknowns[0][0] * 0 + v).degree([t * d + c for t in ts for c in range(d)])
+            for v in vector
+        )
 
     parts = range(len(vectors[0]))
     total = [[degree(vectors[t][p], range(count // d)) for t in range(steps)] for p in parts]
@@ -203,7 +219,9 @@ def true_degrees(model: Model, steps: int) -> tuple[list, list]:
 
 
 def rank(rows: list) -> int:
-    table = flint.fmpq_mat(len(rows), len(rows[0]), [flint.fmpq(Fraction(v).numerator, Fraction(v).denominator) for r in rows for v in r])
+    table = flint.fmpq_mat(
+        len(rows), len(rows[0]), [flint.fmpq(Fraction(v).numerator, Fraction(v).denominator) for r in rows for v in r]
+    )
     return table.rank()
 
 
@@ -217,11 +235,22 @@ def stack_of(widths, d: int, o: int) -> Deep:
     return Deep(tuple(linear(sizes[i], n, o if i == last else None) for i, n in enumerate(widths)))
 
 
+def with_weights(architecture, draw, dtype=np.float64) -> Model:
+    """The architecture with weights draw(shape); without the compilation that `build` takes."""
+    shapes = jax.eval_shape(architecture.init, jax.random.key(0))
+    return Model(architecture, jax.tree.map(lambda w: np.asarray(draw(w.shape), dtype), shapes))
+
+
 def with_integers(architecture, seed: int, values=(-2, -1, 0, 1, 2)) -> Model:
-    """The architecture with small whole weights."""
+    """The architecture with weights from a few small numbers."""
     rng = np.random.default_rng(seed)
-    fresh = build(architecture, 0, np.float64)
-    return Model(architecture, jax.tree.map(lambda w: rng.choice(values, w.shape).astype(float), fresh.weights))
+    return with_weights(architecture, lambda shape: rng.choice(values, shape))
+
+
+def generic(architecture, seed: int, dtype=np.float64) -> Model:
+    """The architecture with normal weights."""
+    rng = np.random.default_rng(seed)
+    return with_weights(architecture, rng.standard_normal, dtype)
 
 
 @contextmanager
@@ -327,7 +356,7 @@ def test_copying_in_numbers_far_beyond_floats():
     huge = 10**40
     assert law.copy_reach([huge + 1] * 3, 1) == 3 * huge
     assert law.copy_obstacle([huge + 1], 1, huge + 1) == f"spare units needed {huge + 1}, available {huge}"
-    assert law.copy_reach([3] * 10**6, 2) == 5 * 10**5
+    assert law.copy_reach([3] * 10**4, 2) == 5 * 10**3
 
 
 def test_layers_as_wide_as_the_signal_add_nothing_but_late_links():
@@ -411,7 +440,9 @@ def test_silence_has_loss_one_and_the_wrong_delay_two():
     late[5] = np.eye(3)
     assert law.population_copy_loss(silent, 4, 12) == 1
     assert law.population_copy_loss(late, 4, 12) == pytest.approx(1 + 7 / 8)
-    assert task_loss(copying.copy_network([4], 2, 1), PopulationCopy(0, 2, 6).sample(2, 5)).value == pytest.approx(1 + 5 / 6)
+    assert task_loss(copying.copy_network([4], 2, 1), PopulationCopy(0, 2, 6).sample(2, 5)).value == pytest.approx(
+        1 + 5 / 6
+    )
 
 
 def test_population_task_and_law_agree_on_random_networks_without_biases():
@@ -474,7 +505,8 @@ def test_budgets_buy_the_longest_delay_and_then_the_cheapest_net(d, biases, read
         return n * d + n * n + (depth - 1) * 2 * n * n + d * n + biases * depth * n + d * readout
 
     plans = [cheapest(d, k, cost) for k in range(24)]
-    for budget in range(1, plans[-1][0], 3):
+    edges = [best[0] + step for best in plans[:-1] for step in (-1, 0)]
+    for budget in [1, *edges[::2], *edges[1::6]]:
         plan = plan_copy(d, parameters=budget, biases=biases, readout_bias=readout)
         delay = max((k for k, best in enumerate(plans) if best[0] <= budget), default=None)
         assert plan.delay == delay
@@ -537,11 +569,13 @@ def test_plans_of_a_million_take_some_thousand_evaluations_as_documented(questio
 
     def cost(depth, n):
         calls.append(1)
-        return parameter_count("rnn", depth, n, d, d)
+        if len(calls) > 10_000:
+            pytest.fail("more than 10,000 evaluations")
+        return 2 * depth * n * n
 
-    plan = plan_copy(d, k, cost=cost) if question == "delay" else plan_copy(d, parameters=8 * 10**18, cost=cost)
-    assert plan.delay == k
-    assert len(calls) < 10_000
+    assert (
+        plan_copy(d, k, cost=cost) if question == "delay" else plan_copy(d, parameters=8 * 10**18, cost=cost)
+    ).delay == k
 
 
 FAMILIES = {
@@ -606,8 +640,8 @@ def test_response_dimension_of_a_nonlinear_cell_is_refused():
     ("model", "full"),
     [
         (copying.copy_network([3, 3], 2, 1), True),
-        (build(RNN(2, 3, 2), 4, np.float64), False),  # 2 (T - k) = 10 > 3 T - 2 (T - k) = 8: T2
-        (build(linear(2, 4, 2), 4, np.float64), True),
+        (generic(RNN(2, 3, 2), 4), False),  # 2 (T - k) = 10 > 3 T - 2 (T - k) = 8: T2
+        (generic(linear(2, 4, 2), 4), True),
     ],
     ids=["copy network", "tanh, one unit short", "linear, wide enough"],
 )
@@ -705,7 +739,8 @@ def test_degrees_of_dead_layers_and_zero_models():
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_generic_networks_attain_the_degree_at_any_width_and_form(depth):
     for width, form in [(1, {}), (2, dict(cp_rank=1)), (2, dict(tt_ranks=(1, 1)))]:
-        model = build(Deep((SecondOrderRNN(1, width, **form),) + (SecondOrderRNN(width, width, **form),) * (depth - 1)), 1)
+        above = (SecondOrderRNN(width, width, **form),) * (depth - 1)
+        model = generic(Deep((SecondOrderRNN(1, width, **form), *above)), 1, np.float32)
         total, lagged = measured_degree(model, 6), measured_degree(model, 6, lagged=True)
         for layer in range(depth):
             assert total[layer].value.tolist() == [polynomial_degree(layer + 1, step=t) for t in range(1, 7)]
@@ -713,27 +748,33 @@ def test_generic_networks_attain_the_degree_at_any_width_and_form(depth):
 
 
 def test_without_input_terms_the_first_input_never_enters():
-    model = build(Deep((SecondOrderRNN(1, 2), SecondOrderRNN(2, 2), SecondOrderRNN(2, 1))), 2, np.float64)
-    weights = tuple({**w, "weight_ih": np.zeros_like(w["weight_ih"]), "bias": np.ones(len(w["bias"]))} for w in model.weights)
+    model = generic(Deep((SecondOrderRNN(1, 2), SecondOrderRNN(2, 2), SecondOrderRNN(2, 1))), 2)
+    weights = tuple(
+        {**w, "weight_ih": np.zeros_like(w["weight_ih"]), "bias": np.ones(len(w["bias"]))} for w in model.weights
+    )
     found = measured_degree(Model(model.architecture, weights), 5)[-1].value
     assert found.tolist() == [polynomial_degree(3, step=t, cell="no-input") for t in range(1, 6)]
 
 
 def test_squares_passed_upward_give_powers_of_two():
     layers = (linear(1, 2, output_activation="square"), linear(2, 2, 1, output_activation="square"))
-    found = measured_degree(build(Deep(layers), 0, np.float64), 3)[-1].value
+    found = measured_degree(generic(Deep(layers), 0), 3)[-1].value
     assert found.tolist() == [polynomial_degree(2, step=t, cell="linear", activation_degree=2) for t in (1, 2, 3)]
 
 
 def test_degrees_above_the_cap_are_refused_and_sent_to_the_closed_form():
-    model = build(Deep((SecondOrderRNN(1, 1),) * 6), 0)
+    model = generic(Deep((SecondOrderRNN(1, 1),) * 6), 0)
     with pytest.raises(ValueError, match=r"100,000.*closed form"):
         measured_degree(model, 60)
 
 
 def test_the_degree_is_no_victim_of_weights_that_cancel_modulo_the_prime():
     """y = (2^61 - 1) x is not zero, though it is modulo 2^61 - 1."""
-    weights = {"weight_hh": np.zeros((2, 2)), "weight_ih": np.array([[2.0**61], [1.0]]), "readout": np.array([[1.0, -1.0]])}
+    weights = {
+        "weight_hh": np.zeros((2, 2)),
+        "weight_ih": np.array([[2.0**61], [1.0]]),
+        "readout": np.array([[1.0, -1.0]]),
+    }
     assert measured_degree(Model(linear(1, 2, 1), weights), 1)[-1].value.tolist() == [1]
 
 
@@ -745,21 +786,29 @@ def test_degrees_over_no_step_are_refused(steps):
 
 def test_models_that_are_no_polynomials_are_refused_by_the_guilty_operation():
     for model, guilty in [(RNN(1, 2), "tanh"), (RNN(1, 2, activation="relu"), "max"), (GRU(1, 2), "logistic")]:
-        for ask in (lambda m: measured_degree(m, 3), lambda m: log2_growth(m, 2, 3), lambda m: exact_outputs(m, np.ones((3, 1)))):
+        for ask in (
+            lambda m: measured_degree(m, 3),
+            lambda m: log2_growth(m, 2, 3),
+            lambda m: exact_outputs(m, np.ones((3, 1))),
+        ):
             with pytest.raises(ValueError, match=f"`{guilty}`.*polynomial cell"):
-                ask(build(model, 0))
+                ask(generic(model, 0))
 
 
 def test_models_without_a_step_are_refused_and_do_not_crash():
-    model = build(Bidirectional(SecondOrderRNN(1, 2), SecondOrderRNN(1, 2)), 0)
+    model = generic(Bidirectional(SecondOrderRNN(1, 2), SecondOrderRNN(1, 2)), 0)
     with pytest.raises(ValueError, match="Bidirectional"):
         measured_degree(model, 3)
 
 
 def test_weights_that_are_not_finite_are_refused_by_name():
-    model = build(Deep((SecondOrderRNN(1, 2), SecondOrderRNN(2, 2))), 0, np.float64)
+    model = generic(Deep((SecondOrderRNN(1, 2), SecondOrderRNN(2, 2))), 0)
     broken = Model(model.architecture, (model.weights[0], {**model.weights[1], "bias": np.array([0, np.inf])}))
-    for ask in (lambda: measured_degree(broken, 2), lambda: log2_growth(broken, 1, 2), lambda: exact_outputs(broken, np.ones((1, 1)))):
+    for ask in (
+        lambda: measured_degree(broken, 2),
+        lambda: log2_growth(broken, 1, 2),
+        lambda: exact_outputs(broken, np.ones((1, 1))),
+    ):
         with pytest.raises(ValueError, match=r"\[1\]\['bias'\].*inf"):
             ask()
 
@@ -813,7 +862,12 @@ def test_horner_networks_give_every_polynomial_of_rounded_coefficients(name):
 
 
 def test_horner_networks_refuse_too_few_and_infinite_coefficients():
-    for bad, told in [([], "0 coefficients"), ([1, 2], "2 coefficients"), ([1, 2, math.nan], "nan"), ([0, 0, 10**400], "finite")]:
+    for bad, told in [
+        ([], "0 coefficients"),
+        ([1, 2], "2 coefficients"),
+        ([1, 2, math.nan], "nan"),
+        ([0, 0, 10**400], "finite"),
+    ]:
         with pytest.raises(ValueError, match=told):
             polynomials.horner_network(bad)
 
@@ -862,7 +916,9 @@ def test_powers_of_two_are_exact_in_floats_up_to_their_end():
     assert outputs[17] == np.inf
 
 
-@pytest.mark.parametrize("make", [polynomials.window_product_network, polynomials.cumulative_product_network, polynomials.unary_stack])
+@pytest.mark.parametrize(
+    "make", [polynomials.window_product_network, polynomials.cumulative_product_network, polynomials.unary_stack]
+)
 @pytest.mark.parametrize("size", [0, -1])
 def test_constructions_of_no_size_are_refused(make, size):
     with pytest.raises(ValueError, match=f"got {size}; give a whole number from 1 on"):
@@ -889,7 +945,7 @@ EXACT = [
 
 @pytest.mark.parametrize("architecture", EXACT, ids=str)
 def test_exact_outputs_are_those_of_the_formulas(architecture):
-    model = build(architecture, 3)  # float32 weights
+    model = generic(architecture, 3, np.float32)
     inputs = [[Fraction(1, 3), Fraction(-2)], [Fraction(10**30), Fraction(1, 7)], [Fraction(0), Fraction(5, 2)]]
     found = exact_outputs(model, np.array(inputs, object))
     assert found.tolist() == slow(model, inputs)[1]
@@ -897,14 +953,20 @@ def test_exact_outputs_are_those_of_the_formulas(architecture):
 
 
 def test_exact_outputs_refuse_other_channels_with_both_numbers():
-    model = build(linear(2, 2, 1), 0)
+    model = generic(linear(2, 2, 1), 0)
     with pytest.raises(ValueError, match=r"2 input channels.* 1|1.*2 input channels|takes 2"):
         exact_outputs(model, np.ones((3, 1)))
 
 
-def test_exact_outputs_of_no_step_are_empty_and_starts_are_kept():
+def test_exact_outputs_of_no_step_keep_their_axes():
     assert exact_outputs(polynomials.parity_network(), np.zeros((0, 1))).shape == (0, 1)
-    model = Model(SecondOrderRNN(1, 1, first_order=False, bias=False), {"tensor": np.full((1, 1, 1), 0.5), "initial_h": np.array([3.0])})
+
+
+def test_exact_outputs_begin_at_the_start_of_the_model():
+    model = Model(
+        SecondOrderRNN(1, 1, first_order=False, bias=False),
+        {"tensor": np.full((1, 1, 1), 0.5), "initial_h": np.array([3.0])},
+    )
     assert exact_outputs(model, np.full((3, 1), 7)).ravel().tolist() == [Fraction(3 * 7**t, 2**t) for t in (1, 2, 3)]
 
 
@@ -1215,12 +1277,16 @@ def test_memory_does_not_depend_on_the_order_of_the_eigenvalues():
 def test_memory_of_a_stack_is_that_of_its_collapse():
     w1, w2 = 0.7, -0.4
     collapsed = np.array([[w1, 0], [2.5 * w1, w2]])  # u_2 = 2.5
-    assert memory_curve([w1, w2], 10) == pytest.approx(curve_by_covariance(collapsed, np.array([1, 2.5]), 10), abs=1e-12)
+    assert memory_curve([w1, w2], 10) == pytest.approx(
+        curve_by_covariance(collapsed, np.array([1, 2.5]), 10), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize(("first", "second"), [(0.5, 0.25), (0.9, 0.9), (0.5, -0.5), (0.0, 0.3), (-0.99, 0.99)])
 def test_top_memory_is_the_normalised_response(first, second):
-    g = [sum(first**i * second ** (k - i) for i in range(k + 1)) for k in range(6000)]
+    g = [1.0]
+    for k in range(1, 6000):
+        g.append(second * g[-1] + first**k)
     square = math.fsum(v * v for v in g)
     assert top_memory_curve(first, second, 8) == pytest.approx([v * v / square for v in g[:8]], rel=1e-9, abs=1e-15)
 
@@ -1235,8 +1301,12 @@ def test_fisher_of_a_delay_line_from_its_definition():
     assert delay_line_fisher(units, noise) == pytest.approx(wanted, rel=1e-12)
 
 
+def test_whole_eigenvalues_are_numbers_too():
+    assert memory_curve([0, 0, 0], 5).tolist() == [1, 1, 1, 0, 0]
+
+
 def test_unstable_memory_is_refused_with_the_eigenvalue():
-    for values in ([0.5, 1.0], [2], [0.6 + 0.8j], [math.nan]):
+    for values in ([0.5, 1.0], [-2.0], [0.6 + 0.8j], [math.nan]):
         with pytest.raises(ValueError, match="modulus below 1, got"):
             memory_curve(values, 3)
     with pytest.raises(ValueError, match=r"size below 1, got 1.0 and 0.5"):
@@ -1262,7 +1332,9 @@ def automaton(seed: int, states: int, letters: int = 2, numbers=None) -> Weighte
 def value_of(a: WeightedAutomaton, word) -> Fraction:
     row = list(a.start)
     for letter in word:
-        row = [sum((row[i] * a.transitions[letter][i][j] for i in range(len(row))), Fraction(0)) for j in range(len(row))]
+        row = [
+            sum((row[i] * a.transitions[letter][i][j] for i in range(len(row))), Fraction(0)) for j in range(len(row))
+        ]
     return sum((r * e for r, e in zip(row, a.end, strict=True)), Fraction(0))
 
 
@@ -1380,7 +1452,9 @@ def test_parity_has_one_state_and_counting_two():
     back = to_automaton(from_automaton(parity))
     assert (back.states, back.minimised().states) == (2, 1)
     assert [back.value(w) for w in ([1], [0, 1], [1, 0], [1, 0, 1])] == [-1, -1, -1, 1]
-    counter = Model(linear(2, 1, 1), {"weight_hh": np.eye(1), "weight_ih": np.array([[0.0, 1.0]]), "readout": np.eye(1)})
+    counter = Model(
+        linear(2, 1, 1), {"weight_hh": np.eye(1), "weight_ih": np.array([[0.0, 1.0]]), "readout": np.eye(1)}
+    )
     counted = to_automaton(counter)
     assert (counted.states, counted.minimised().states) == (2, 2)
     assert [counted.value(w) for w in WORDS] == [sum(w) for w in WORDS]
@@ -1399,7 +1473,7 @@ def test_parity_has_one_state_and_counting_two():
     ids=str,
 )
 def test_every_linear_layer_is_its_automaton_from_any_start(architecture):
-    model = build(architecture, 7)
+    model = generic(architecture, 7, np.float32)
     rng = np.random.default_rng(0)
     extra = {"initial_h": rng.normal(size=2).astype(np.float32)}
     extra |= {"readout_bias": rng.normal(size=2).astype(np.float32)} if architecture.readout_size else {}
@@ -1413,13 +1487,18 @@ def test_every_linear_layer_is_its_automaton_from_any_start(architecture):
 def test_stacks_and_nonlinear_layers_are_refused_as_automata():
     stack = Deep((SecondOrderRNN(2, 2), SecondOrderRNN(2, 2, 1)))
     with pytest.raises(ValueError, match=r"stack of 2.*give one layer"):
-        to_automaton(build(stack, 0))
-    for layer in (RNN(2, 2, 1), GRU(2, 2), SecondOrderRNN(2, 2, 1, output_activation="tanh"), linear(2, 2, 1, clip=1.0)):
+        to_automaton(generic(stack, 0))
+    for layer in (
+        RNN(2, 2, 1),
+        GRU(2, 2),
+        SecondOrderRNN(2, 2, 1, output_activation="tanh"),
+        linear(2, 2, 1, clip=1.0),
+    ):
         with pytest.raises(ValueError, match=type(layer).__name__):
-            to_automaton(build(layer, 0))
+            to_automaton(generic(layer, 0))
     for output in (1, -1):
         with pytest.raises(ValueError, match=rf"output {output} was asked.*0\.\.0"):
-            to_automaton(build(SecondOrderRNN(2, 2, 1), 0), output)
+            to_automaton(generic(SecondOrderRNN(2, 2, 1), 0), output)
 
 
 def test_automata_that_disagree_in_size_are_refused():
@@ -1440,7 +1519,10 @@ def layer_of(tensor, dtype=np.float64) -> Model:
     tensor = np.asarray(tensor, dtype)
     n, m = tensor.shape[0], tensor.shape[2]
     rng = np.random.default_rng(1)
-    whole = {k: rng.integers(-3, 4, s).astype(dtype) for k, s in [("weight_hh", (n, n)), ("weight_ih", (n, m)), ("bias", (n,)), ("readout", (2, n))]}
+    whole = {
+        k: rng.integers(-3, 4, s).astype(dtype)
+        for k, s in [("weight_hh", (n, n)), ("weight_ih", (n, m)), ("bias", (n,)), ("readout", (2, n))]
+    }
     return Model(SecondOrderRNN(m, n, 2), {"tensor": tensor, **whole, "initial_h": np.arange(n).astype(dtype)})
 
 
@@ -1497,17 +1579,19 @@ def test_forms_keep_the_function(name):
     assert slow(cp, xs)[1] == truth
     assert slow(again, xs)[1] == truth
     for one in (cp, tt, again):
-        assert {k: v.tolist() for k, v in one.weights.items() if k in ("bias", "readout", "initial_h", "weight_hh")} == {
-            k: model.weights[k].tolist() for k in ("bias", "readout", "initial_h", "weight_hh")
-        }
+        assert {
+            k: v.tolist() for k, v in one.weights.items() if k in ("bias", "readout", "initial_h", "weight_hh")
+        } == {k: model.weights[k].tolist() for k in ("bias", "readout", "initial_h", "weight_hh")}
 
 
-@pytest.mark.parametrize("scale", [1.0, 1e200, 1e-200, 1e-300])
-def test_trains_of_any_scale_find_the_rank(scale):
-    tensor = OUTER * scale
-    model = forms.full_to_tt(layer_of(tensor))
-    assert model.architecture.tt_ranks == (1, 1)
-    assert forms.tt_to_full(model).weights["tensor"] / scale == pytest.approx(OUTER, rel=1e-12)
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("scale", [1.0, 1e200, 1e-200])
+@pytest.mark.parametrize("name", ["dense", "rank one"])
+def test_trains_of_any_scale_keep_the_tensor(name, scale):
+    tensor = np.asarray(TENSORS[name], float)
+    model = forms.full_to_tt(layer_of(tensor * scale))
+    assert forms.tt_to_full(model).weights["tensor"] / scale == pytest.approx(tensor, rel=1e-12, abs=1e-12)
+    assert model.architecture.tt_ranks == unfolding_ranks(tensor)
 
 
 def test_trains_of_single_precision_find_the_rank_below_their_rounding():
@@ -1530,7 +1614,7 @@ def test_trains_within_a_tolerance(tolerance):
 
 def test_conversions_refuse_other_forms_and_tolerances():
     full = layer_of(TENSORS["dense"])
-    plain = build(RNN(2, 2, 1), 0)
+    plain = generic(RNN(2, 2, 1), 0)
     for convert in (forms.cp_to_full, forms.tt_to_full, forms.cp_to_tt, forms.multiplicative_to_cp):
         with pytest.raises(ValueError, match=f"{convert.__name__} takes .*found SecondOrderRNN"):
             convert(full)
@@ -1560,7 +1644,7 @@ def test_multiplicative_integration_is_a_cp_form():
     assert found.architecture.layers[0].cp_rank == 3
     xs = [[1, -2], [3, 1], [0, 1]]
     assert slow(found, xs)[1] == slow(model, xs)[1]
-    curved = build(MultiplicativeIntegrationRNN(2, 3, 1), 6, np.float64)
+    curved = generic(MultiplicativeIntegrationRNN(2, 3, 1), 6)
     inputs = np.array(xs, float)
     assert states_and_outputs(forms.multiplicative_to_cp(curved), inputs)[1] == pytest.approx(
         states_and_outputs(curved, inputs)[1], abs=1e-12
@@ -1582,7 +1666,10 @@ def bilinear_rank(depth: int, n: int, d: int, half: int, seed: int) -> int:
         for letter in word:
             below, new = [int(c == letter) for c in range(d)], []
             for a, h in zip(tensors, hs, strict=True):
-                below = [sum(a[i][j][k] * h[j] * b for j in range(n) for k, b in enumerate(below) if b) % PRIME for i in range(n)]
+                below = [
+                    sum(a[i][j][k] * h[j] * b for j in range(n) for k, b in enumerate(below) if b) % PRIME
+                    for i in range(n)
+                ]
                 new.append(below)
             hs = new
         return sum(v * b for v, b in zip(readout, below, strict=True)) % PRIME
@@ -1592,7 +1679,8 @@ def bilinear_rank(depth: int, n: int, d: int, half: int, seed: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("depth", "n", "d", "half", "seen"), [(2, 2, 2, 3, 8), (2, 2, 2, 4, 10), (1, 3, 2, 1, 2), (1, 3, 2, 4, 3), (2, 1, 2, 3, 1), (3, 2, 2, 2, 4)]
+    ("depth", "n", "d", "half", "seen"),
+    [(2, 2, 2, 3, 8), (2, 2, 2, 4, 10), (1, 3, 2, 1, 2), (1, 3, 2, 4, 3), (2, 1, 2, 3, 1), (3, 2, 2, 2, 4)],
 )
 def test_start_end_bounds_are_attained_in_small_cases(depth, n, d, half, seen):
     assert start_end_bound(depth, n, d, half) == seen == bilinear_rank(depth, n, d, half, 1)
@@ -1614,7 +1702,9 @@ def test_start_end_bounds_of_very_deep_stacks_answer_at_once():
 
 
 def same(one: Model, other: Model) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one.weights), jax.tree.leaves(other.weights), strict=True))
+    return all(
+        np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one.weights), jax.tree.leaves(other.weights), strict=True)
+    )
 
 
 @pytest.mark.parametrize("widths", [(3, 5, 4), (6,)])
@@ -1671,7 +1761,7 @@ def test_copy_starts_refuse_no_deviation(noise):
 
 
 def test_orthogonal_starts_have_their_singular_values():
-    architecture = Deep((RNN(2, 5), RNN(5, 3), RNN(3, 4, 2)))
+    architecture = Deep((RNN(2, 3), RNN(3, 4, 2)))
     model = starts.orthogonal_start(architecture)(4)
     for w in model.weights:
         n = len(w["weight_hh"])
@@ -1680,7 +1770,7 @@ def test_orthogonal_starts_have_their_singular_values():
         assert np.linalg.svd(w["weight_ih"])[1] == pytest.approx(np.full(3, 0.7), abs=1e-12)
     fresh = build(architecture, 4, np.float64)
     assert np.array_equal(model.weights[0]["weight_ih"], fresh.weights[0]["weight_ih"])
-    assert np.array_equal(model.weights[2]["readout"], fresh.weights[2]["readout"])
+    assert np.array_equal(model.weights[1]["readout"], fresh.weights[1]["readout"])
     assert same(model, starts.orthogonal_start(architecture)(4))
     assert not same(model, starts.orthogonal_start(architecture)(5))
 
@@ -1728,7 +1818,7 @@ def test_accuracy_over_no_length_is_refused():
 
 def test_a_loss_of_other_channels_is_refused_with_both_numbers():
     with pytest.raises(ValueError, match="channels"):
-        task_loss(build(linear(2, 3, 1), 0), Parity(4).sample(2, 0))
+        task_loss(generic(linear(2, 3, 1), 0), Parity(4).sample(2, 0))
 
 
 def test_losses_are_means_over_asked_steps_and_channels():
