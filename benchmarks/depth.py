@@ -162,7 +162,7 @@ def plan() -> Rows:
     return [told(f"cheapest stack for {MILLION:,} channels and as long a delay", times, AT_ONCE, outcome)], []
 
 
-def our_training(seeds: int) -> Callable[[int], Any]:
+def our_training(seeds: int) -> Callable[[int], None]:
     """Steps on the expected loss: no sequences, an impulse a channel. `fit` is a sweep with one seed."""
     start, task = orthogonal_start(linear_stack(LAYERS, HIDDEN, CHANNELS)), PopulationCopy(DELAY, CHANNELS, LENGTH)
     sizes = dict(batch=CHANNELS, sequences=CHANNELS, validation=CHANNELS)
@@ -199,7 +199,7 @@ class NativeLayers(torch.nn.RNN):
         return super().forward(x)[0]
 
 
-def their_training(*layers: torch.nn.Module) -> Callable[[int], Any]:
+def their_training(*layers: torch.nn.Module) -> Callable[[int], None]:
     """Steps on fresh sequences."""
     network = torch.nn.Sequential(*layers, torch.nn.Linear(HIDDEN, CHANNELS, bias=False))
     adam = torch.optim.Adam(network.parameters(), lr=RATE)

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from fractions import Fraction
 from itertools import product
 from operator import add
-from types import SimpleNamespace
 
 import flint
 import jax
@@ -254,7 +253,7 @@ def generic(architecture, seed: int, dtype=np.float64) -> Model:
 
 
 @contextmanager
-def no_hang(seconds: int = 5) -> Iterator[None]:
+def no_hang(seconds: int = 3) -> Iterator[None]:
     """Ends a call that would never answer."""
 
     def stop(*_):
@@ -348,7 +347,7 @@ def test_copy_networks_of_mixed_widths_copy_and_one_step_more_is_refused(spare, 
 def test_a_width_below_the_channels_is_infeasible_and_no_crash():
     assert law.copy_reach([9, 1, 9], 2) is None
     assert "layer 2 has 1 units for 2 channels" in law.copy_obstacle([9, 1, 9], 2, 0)
-    with pytest.raises(ValueError, match="cannot even pass.*at least 2 units"):
+    with pytest.raises(ValueError, match=r"cannot even pass.*at least 2 units"):
         copying.copy_network([9, 1, 9], 2, 0)
 
 
@@ -563,14 +562,15 @@ def test_plans_of_a_million_are_not_beaten_by_their_neighbours():
 
 
 @pytest.mark.parametrize("question", ["delay", "budget"])
-def test_plans_of_a_million_take_some_thousand_evaluations_as_documented(question):
+def test_plans_of_a_million_take_as_many_evaluations_as_documented(question):
     d = k = 10**6
+    most = 20_000 if question == "delay" else 200_000
     calls = []
 
     def cost(depth, n):
         calls.append(1)
-        if len(calls) > 10_000:
-            pytest.fail("more than 10,000 evaluations")
+        if len(calls) > most:
+            pytest.fail(f"more than {most:,} evaluations")
         return 2 * depth * n * n
 
     assert (
@@ -612,18 +612,12 @@ def test_rank_zero_is_a_plain_network():
     assert SecondOrderRNN(2, 3, 1, cp_rank=0).cp_rank == 0
 
 
-@pytest.mark.parametrize(
-    ("architecture", "dimension"),
-    [(linear(1, 2, 1), 4), (stack_of([2, 2], 1, 1), 7), (stack_of([1, 1], 2, 2), None)],
-    ids=["one layer", "two layers", "narrower than the signal"],
-)
-def test_response_dimension_is_the_law(architecture, dimension):
-    measured = response_dimension(architecture)
-    if dimension:
-        assert measured.value == dimension
-        assert measured.cannot_tell == ""
-    else:  # U_1 is seen only by its direction, V too: 2 + 2 + two eigenvalues - one scale
-        assert measured.value == 5
+@pytest.mark.parametrize("sizes", [(1, 2, 1, 1), (2, 2, 1, 2)], ids=str)
+def test_response_dimension_is_the_law(sizes):
+    depth, n, d, o = sizes
+    measured = response_dimension(stack_of([n] * depth, d, o))
+    assert measured.value == law.effective_dimension(*sizes) == depth * (n * (d + o) - d * o) + d * o
+    assert measured.cannot_tell == ""
 
 
 def test_biases_are_no_part_of_the_markov_parameters():
@@ -733,6 +727,7 @@ def test_degrees_of_dead_layers_and_zero_models():
         assert [e.value.tolist() for e in measured_degree(dead(model, layer, name), 3)] == total
         assert [e.value.tolist() for e in measured_degree(dead(model, layer, name), 3, lagged=True)] == lagged
     empty = Model(model.architecture, jax.tree.map(np.zeros_like, model.weights))
+    assert len(measured_degree(empty, 4)) == 3
     assert all((e.value == -np.inf).all() for e in measured_degree(empty, 4))
 
 
@@ -1013,13 +1008,9 @@ def test_growth_from_no_number_is_refused(level):
         log2_growth(polynomials.unary_stack(1), level, 3)
 
 
-def test_growth_from_a_level_beyond_floats_is_answered_or_refused_as_such():
-    try:
-        found = log2_growth(polynomials.unary_stack(1), 10**400, 2).value
-    except ValueError as refusal:
-        assert "level" in str(refusal)
-    else:
-        assert found == pytest.approx([400 * math.log2(10), 800 * math.log2(10)])
+def test_growth_from_a_whole_level_beyond_floats():
+    found = log2_growth(polynomials.unary_stack(1), 10**400, 2).value
+    assert found == pytest.approx([400 * math.log2(10), 800 * math.log2(10)])
 
 
 # ---------------------------------------------------------------- T11, T12: floors
@@ -1085,7 +1076,7 @@ def test_a_sine_is_at_most_its_variance_and_nothing_without_frequency():
 
 @pytest.mark.parametrize("frequency", [math.nan, math.inf, 10_001, -1e300])
 def test_sines_of_no_frequency_are_refused(frequency):
-    with pytest.raises(ValueError, match="frequency=.*10,000"):
+    with pytest.raises(ValueError, match=r"frequency=.*10,000"):
         sine_floor(frequency, 1)
 
 
@@ -1750,7 +1741,7 @@ def test_the_noise_of_copy_starts_has_its_deviation_on_every_weight():
     ids=str,
 )
 def test_copy_starts_refuse_what_cannot_copy_so(architecture):
-    with pytest.raises(ValueError, match="start was asked for.*; give "):
+    with pytest.raises(ValueError, match=r"start was asked for.*; give "):
         starts.copy_start(architecture, 0)(0)
 
 
@@ -1812,7 +1803,7 @@ def test_parity_refuses_other_symbols_and_the_network_solves_it():
 
 
 def test_accuracy_over_no_length_is_refused():
-    with pytest.raises(ValueError, match="length|sequences"):
+    with pytest.raises(ValueError, match=r"length|sequences"):
         sign_accuracy(polynomials.parity_network(), {})
 
 
@@ -1829,6 +1820,12 @@ def test_losses_are_means_over_asked_steps_and_channels():
     assert task_loss(model, given_._replace(mask=mask)).value == pytest.approx(errors[mask].mean())
     with pytest.raises(ValueError, match="mask"):
         task_loss(model, given_._replace(mask=np.zeros((2, 4), bool)))
+
+
+def test_one_sequence_has_no_standard_error():
+    """It is over sequences: 0 would say that the loss is known exactly."""
+    found = task_loss(generic(SecondOrderRNN(1, 2, 1), 0), Parity(8).sample(1, 1)).standard_error
+    assert found is None or not math.isfinite(found)
 
 
 def test_population_impulses_carry_the_weights_of_the_law():
@@ -1866,7 +1863,8 @@ calls = [
     ("depth", lambda v: g.start_end_bound(v, 1, 1, 1)), ("half", lambda v: g.start_end_bound(1, 1, 1, v)),
     ("lags", lambda v: m.memory_curve([0.5], v)), ("lags", lambda v: m.top_memory_curve(0.5, 0.5, v)),
     ("units", lambda v: m.delay_line_fisher(v)), ("width", lambda v: m.filter_obstacle([1], [1], 1, v)),
-    ("depth", lambda v: p.parameter_count("rnn", v, 1, 1, 1)), ("biases", lambda v: p.parameter_count("rnn", 1, 1, 1, 1, biases=v)),
+    ("depth", lambda v: p.parameter_count("rnn", v, 1, 1, 1)),
+    ("biases", lambda v: p.parameter_count("rnn", 1, 1, 1, 1, biases=v)),
     ("channels", lambda v: p.plan_copy(v, 1)), ("delay", lambda v: p.plan_copy(1, v)),
 ]
 for name, call in calls:
@@ -1953,6 +1951,4 @@ def test_degrees_refuse_questions_without_meaning():
 
 
 def test_a_plan_is_a_plain_value():
-    assert plan_copy(2, 3) == plan_copy(2, 3)
-    assert isinstance(plan_copy(2, 3), CopyPlan)
-    assert SimpleNamespace(**vars(plan_copy(2, 3))).channels == 2
+    assert plan_copy(2, 3) == CopyPlan(2, 3, 2, 5, 95, 3, 8, 96, True)

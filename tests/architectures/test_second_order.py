@@ -13,6 +13,7 @@ import pytest
 
 from hitherto.architectures import second_order
 from hitherto.architectures.as_json import from_json
+from hitherto.architectures.rnn import RNN
 from hitherto.architectures.second_order import PIECE, SecondOrderRNN
 from hitherto.architectures.wrappers import Deep
 from hitherto.core.model import Model, Recurrence, build, precision, states_and_outputs, visible
@@ -280,11 +281,23 @@ def test_a_stack_runs_and_shows_every_h():
     assert outputs.shape == (5, 2)
 
 
-@pytest.mark.parametrize("field", ["input_size", "width", "readout_size", "cp_rank"])
+@pytest.mark.parametrize("field", ["input_size", "width", "readout_size"])
 @pytest.mark.parametrize("size", [0, -3])
 def test_impossible_sizes_are_refused(field, size):
     with pytest.raises(ValueError, match=f"SecondOrderRNN was asked for with {field}={size}; give at least 1"):
         SecondOrderRNN(**({"input_size": 2, "width": 3} | {field: size}))
+
+
+def test_rank_0_is_a_plain_network():
+    with pytest.raises(ValueError, match="cp_rank=-1; give"):
+        SecondOrderRNN(2, 3, cp_rank=-1)
+    layer = SecondOrderRNN(2, 3, 1, cp_rank=0)
+    model, inputs = build(layer, 0), np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    w = model.weights
+    plain = {"weight_hh": w["weight_hh"], "weight_ih": w["weight_ih"], "readout": w["readout"]}
+    plain |= {"bias_ih": w["bias"], "bias_hh": 0 * w["bias"]}
+    twin = Model(RNN(2, 3, 1, activation="linear"), plain)
+    np.testing.assert_allclose(states_and_outputs(model, inputs)[1], states_and_outputs(twin, inputs)[1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("ranks", [(0, 2), (2, -1)])

@@ -164,8 +164,10 @@ class TestTensorTrain:
             full_to_tt(full(np.ones((2, 2, 1))), tolerance)
 
     def test_entries_that_are_not_finite_are_refused(self):
-        with pytest.raises(ValueError, match=r"not finite was given to full_to_tt; look for"):
+        with pytest.raises(ValueError, match="not finite was to be converted; look for"):
             full_to_tt(full(np.full((2, 2, 1), np.nan)))
+        with pytest.raises(ValueError, match="not finite was to be converted; look for"):
+            full_to_cp(full(np.full((2, 2, 1), np.inf)))
 
 
 SETTINGS = dict(readout_size=2, activation="tanh", output_activation="leaky_relu(0.1)")

@@ -30,7 +30,7 @@ def test_classes_and_their_error():
     shares = np.exp(OUTPUTS) / np.exp(OUTPUTS).sum(-1, keepdims=True)
     each = -np.log(np.take_along_axis(shares, targets[..., None], -1))[..., 0].mean(1)
     assert found.value == pytest.approx(each.mean(), rel=1e-12)
-    assert found.standard_error == pytest.approx(each.std() / 3, rel=1e-12)
+    assert found.standard_error == pytest.approx(each.std(ddof=1) / 3, rel=1e-12)
 
 
 def test_signs():

@@ -35,7 +35,7 @@ class SecondOrderRNN(Recurrence):
     to y.
 
     Attributes:
-        cp_rank: terms of the CP form, if it is that. It is smaller than the full tensor where
+        cp_rank: terms of the CP form, if it is that; 0 leaves a plain RNN. It is smaller than the full tensor where
             cp_rank (2 width + input_size) < width^2 input_size, and reaches every tensor from
             min(width^2, width input_size) on.
         tt_ranks: r and s of the tensor train, if it is that; it reaches every tensor from (width, width) on.
@@ -66,7 +66,11 @@ class SecondOrderRNN(Recurrence):
     variance: float = 1 / 3
 
     def __post_init__(self) -> None:
-        check_sizes(self, "input_size", "width", "readout_size", "cp_rank")
+        check_sizes(self, "input_size", "width", "readout_size")
+        if self.cp_rank is not None and self.cp_rank < 0:
+            raise ValueError(
+                f"a SecondOrderRNN was asked for with cp_rank={self.cp_rank}; give at least 0, a plain RNN"
+            )
         for name in (self.activation, self.output_activation):
             activation(name)
         if self.tt_ranks is not None:

@@ -61,10 +61,13 @@ def orthogonal_start(
     Returns:
         seed -> `Model` of float64 NumPy arrays.
     Raises:
-        ValueError: for another architecture.
+        ValueError: for another architecture, or singular values that are negative or not finite.
 
     Source: our experiments on delayed copying.
     """
+    for name, factor in {"recurrent": recurrent, "between": between}.items():
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"a start with {name}={factor} was asked for; give a finite singular value from 0 on")
     count = len(_layers(architecture))
     factors = [{"weight_hh": recurrent}, *[{"weight_hh": recurrent, "weight_ih": between}] * (count - 1)]
 

@@ -142,6 +142,11 @@ def from_automaton(automaton: WeightedAutomaton) -> Model:
     Source: our derivation.
     """
     n = automaton.states
+    if n == 0:
+        raise ValueError(
+            "an automaton without states was given to from_automaton, the function that is 0 on every word; a network "
+            "has at least one unit: give the automaton with one state, start (0,)"
+        )
     layer = SecondOrderRNN(len(automaton.transitions), n, 1, bias=False)
     matrices = np.array(automaton.transitions, object).reshape(-1, n, n)
     start, end = np.array(automaton.start, object), np.array(automaton.end, object)

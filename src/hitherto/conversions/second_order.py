@@ -46,7 +46,7 @@ def full_to_cp(model: Model) -> Model:
     cp_rank is at most min(width^2, width input_size). Fewer terms may do, which this does not look for.
 
     Raises:
-        ValueError: if there is no layer with the full tensor.
+        ValueError: if there is no layer with the full tensor, or its entries are not finite.
     """
     return _converted(model, "full_to_cp", "full", _cp_of_full)
 
@@ -69,7 +69,7 @@ def full_to_tt(model: Model, tolerance: float | int = 0.0) -> Model:
             rounding of the weights.
     Raises:
         ValueError: if there is no layer with the full tensor, its entries are not finite, or the tolerance is not from
-            0 to 1.
+            0 to below 1.
 
     Cost: width^3 input_size products.
     Source: Oseledets (2011), Tensor-train decomposition.
@@ -135,7 +135,7 @@ def _full_of_train(model: Model) -> Model:
 
 
 def _cp_of_full(model: Model) -> Model:
-    [tensor] = _wide(model, "tensor")
+    [tensor] = _finite(model)
     alive = [np.argwhere((tensor != 0).any(axis)) for axis in range(3)]  # the fibres along each axis
     axis = min(range(3), key=lambda axis: len(alive[axis]))
     places = alive[axis] if len(alive[axis]) else np.zeros((1, 2), int)  # a tensor that is 0 takes one term too
@@ -146,18 +146,25 @@ def _cp_of_full(model: Model) -> Model:
 
 
 def _train_of_full(model: Model, tolerance: float | int) -> Model:
-    [tensor] = _wide(model, "tensor")
-    if not np.isfinite(tensor).all():
-        raise ValueError(
-            "a tensor with entries that are not finite was given to full_to_tt; look for a training that diverged"
-        )
+    [tensor] = _finite(model)
     rounding = np.finfo(model.dtype).eps * sum(tensor.shape)
-    slack = max(tolerance, rounding) * np.linalg.norm(tensor) / 2**0.5  # the squares of both cuts add up
+    scale = np.abs(tensor).max() or 1.0  # squares of entries must neither overflow nor vanish
+    slack = max(tolerance, rounding) * np.linalg.norm(tensor / scale) / 2**0.5  # the squares of both cuts add up
     units = len(tensor)
-    hidden, rest = _cut(tensor.transpose(1, 2, 0).reshape(units, -1), slack)
+    hidden, rest = _cut(tensor.transpose(1, 2, 0).reshape(units, -1) / scale, slack)
     middle, out = _cut(rest.reshape(-1, units), slack)
-    made = dict(zip(_TRAIN, (hidden, middle.reshape(hidden.shape[1], -1, len(out)), out), strict=True))
+    train = hidden, middle.reshape(hidden.shape[1], -1, len(out)), scale * out
+    made = dict(zip(_TRAIN, train, strict=True))
     return _rebuilt(model, replace(model.architecture, tt_ranks=(hidden.shape[1], len(out))), ("tensor",), made)
+
+
+def _finite(model: Model) -> list[Float[np.ndarray, "out hidden input"]]:
+    found = _wide(model, "tensor")
+    if not np.isfinite(found[0]).all():
+        raise ValueError(
+            "a tensor with entries that are not finite was to be converted; look for a training that diverged"
+        )
+    return found
 
 
 def _cut(

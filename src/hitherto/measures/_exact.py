@@ -164,6 +164,10 @@ def steps_of(model: Model, arithmetic: Numbers | Degrees, inputs: Iterable[Any])
     Raises:
         ValueError: if the step is no polynomial, by the operation that is none; or a weight is not finite.
     """
+    if not goes_forward(model.architecture):
+        raise ValueError(
+            f"{model.architecture} has no step from state to state; give a model that goes forward in time"
+        )
     shapes = fitting(model)
     functions = program(model.architecture, shapes)  # type: ignore[arg-type]
     made = prepared_exactly(model, shapes)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from hitherto.core.model import Architecture, Model, build, precision
 from hitherto.core.quantity import COPY_BLOCK_RANK, RESPONSE_DIMENSION, Estimate, Quantity
+from hitherto.measures.linear_system import is_linear
 
 LEAST_GAP = 1e3  # between the last singular value that counts and the first that does not
 NOISE = 1e-9  # of the largest singular value: below it all is rounding
@@ -16,26 +17,34 @@ NOISE = 1e-9  # of the largest singular value: below it all is rounding
 def response_dimension(architecture: Architecture, seed: int = 0) -> Estimate:
     """Dimension of the family of Markov parameters g_0, g_1, ...: rank of their derivative with respect to all weights.
 
+    Biases do not enter: what the network answers to no input is taken off.
+
     Args:
         architecture: linear, such as a `Deep` of linear `RNN`.
         seed: of the weights at which it is taken; almost all have the same rank.
+    Raises:
+        ValueError: if the architecture is not linear.
     Returns:
         `response_dimension`; it cannot be told where no gap parts the singular values.
 
     Cost: as many forward runs of two lengths of the state as there are outputs; a singular value decomposition.
     Source: our derivation.
     """
+    if not is_linear(architecture):
+        raise ValueError(
+            f"a response dimension was asked of {architecture}, which is not linear; give linear layers and activations"
+        )
     with precision(np.float64):
         model = build(architecture, seed, np.float64)
         flat, unflatten = ravel_pytree(model.weights)
         lags = 2 * sum(leaf.size for leaf in jax.tree.leaves(architecture.start(model.weights))) + 1
-        impulses = jnp.zeros((architecture.input_size, lags, architecture.input_size))
-        impulses = impulses.at[:, 0].set(jnp.eye(architecture.input_size))
+        silence = jnp.zeros((architecture.input_size, lags, architecture.input_size))
+        impulses = silence.at[:, 0].set(jnp.eye(architecture.input_size))
 
         def response(flat: jax.Array) -> jax.Array:
             weights = unflatten(flat)
-            outputs = jax.vmap(lambda x: architecture.run(weights, architecture.start(weights), x)[1])(impulses)
-            return outputs.ravel()
+            run = jax.vmap(lambda x: architecture.run(weights, architecture.start(weights), x)[1])
+            return (run(impulses) - run(silence)).ravel()
 
         return _rank(RESPONSE_DIMENSION, np.asarray(jax.jacfwd(response)(flat)))
 

@@ -5,11 +5,12 @@ The model's own step is done in another arithmetic: polynomials modulo a prime, 
 
 import random
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
-from flint import arb, ctx, fmpq, nmod_poly
+from flint import arb, ctx, fmpq, fmpz, nmod_poly
 from jaxtyping import Shaped
 
 from hitherto.core.model import Model, precision
@@ -17,41 +18,44 @@ from hitherto.core.quantity import INPUT_DEGREE, LOG2_GROWTH, POLYNOMIAL_DEGREE,
 from hitherto.measures._exact import Numbers, Objects, Step, exact, held, steps_of
 from hitherto.measures._residues import Degrees
 
-PRIME = 2**61 - 1
+PRIMES = 2**60, 2**61
 MOST_DEGREE = 10**5
-BITS = 128  # of numbers with bounds of their errors
-SOURCE = "our derivation (polynomials modulo 2^61 - 1 along a random line)"
+FEWEST_BITS, MOST_BITS = 128, 2**16  # of numbers with bounds of their errors
+SURE_BITS = 40  # of a number whose logarithm is told
+SOURCE = "our derivation (polynomials modulo a random prime near 2^61 along a random line)"
 
 
 def polynomial_degree(model: Model, steps: int, *, lagged: bool = False, seed: int = 0) -> tuple[Estimate, ...]:
     """Degree of every layer's state and of the output in the inputs, exactly, with the weights that the model has.
 
-    The inputs run along a random line, x[s] = a_s + b_s z, and the step is done with polynomials in z modulo a prime.
-    Weights are taken as the fractions that they are.
+    The inputs run along a random line, x[s] = a_s + b_s z, and the step is done with polynomials in z modulo a random
+    prime near 2^61. Weights are taken as the fractions that they are.
 
     Args:
         steps: how many.
         lagged: the degree in one input alone, x[t-j] for j = 0, 1, .., in place of that in x[1..t]; an input comes
             before it.
-        seed: of a and b.
+        seed: of the prime, a and b.
     Returns:
         `input_degree` by lag or `polynomial_degree` by step: one for each leaf of the state, with `part`
-        `layer 0` and on in a stack, and the output's last. What is identically zero has the degree -inf.
+        `layer 0` and on in a stack, and the output's last. What is identically zero has the degree -inf, also at lags
+        that have not come through yet.
     Raises:
-        ValueError: if the model is no polynomial, a weight is not finite, or the degree may exceed 100,000: then ask
-            the closed form in `theory.depth_degree`.
+        ValueError: if the model has no step forward or is no polynomial, a weight is not finite, or the degree may
+            exceed 100,000: then ask the closed form in `theory.depth_degree`.
 
     Cost: some 10 microseconds an operation of the step, and the degree times as much where it is high.
-    Does not tell: the degree can be too low, with a probability of about the degree / 2^61.
+    Does not tell: the degree can be too low, with a probability of about the degree / 2^60.
     Source: our derivation.
     """
     _refuse_steps(steps)
     draw, channels, lead = random.Random(seed), model.architecture.input_size, int(lagged)
-    inputs = (_line(draw, channels, moving=not lagged or t == lead) for t in range(steps + lead))
+    prime = _prime(draw)
+    inputs = (_line(draw, prime, channels, moving=not lagged or t == lead) for t in range(steps + lead))
     with precision(np.float64):
         _refuse_degree(model, steps)
         parts = _parts(model)
-        found = [_degrees(step) for step in steps_of(model, Numbers(_number), inputs)][lead:]
+        found = [_degrees(step) for step in steps_of(model, Numbers(partial(_residue, prime)), inputs)][lead:]
     quantity, axis = (INPUT_DEGREE, "lag") if lagged else (POLYNOMIAL_DEGREE, "step")
     along = np.arange(steps) + (not lagged)
     return tuple(
@@ -61,7 +65,7 @@ def polynomial_degree(model: Model, steps: int, *, lagged: bool = False, seed: i
             np.zeros(steps),
             axes={axis: along},
             part=part,
-            statistics={"prime": PRIME},
+            statistics={"prime": prime},
             source=SOURCE,
         )
         for part, curve in zip(parts, zip(*found, strict=True), strict=True)
@@ -74,26 +78,31 @@ def log2_growth(model: Model, level: float | int, steps: int) -> Estimate:
     One layer that multiplies grows as 2^(c t), as any automaton with weights does; L layers as 2^(c t^L), which fewer
     layers cannot follow.
 
+    Returns:
+        `LOG2_GROWTH`, -inf where the output is 0. It cannot be told where 2^16 bits do not part the output from 0.
     Raises:
-        ValueError: if the model is no polynomial, or a weight or the level is not finite.
+        ValueError: if the model has no step forward or is no polynomial, or a weight or the level is not finite.
 
-    Cost: some 10 microseconds an operation; numbers of any size, 128 bits with a bound of their error.
+    Cost: some 10 microseconds an operation; numbers of any size with bounds of their errors, whose bits are doubled
+    until the output is known to 40 of them.
     Source: our derivation.
     """
     _refuse_steps(steps)
-    arithmetic = Numbers(lambda fraction: arb(fmpq(fraction.numerator, fraction.denominator)))
-    given = arithmetic.of(exact(np.full(model.architecture.input_size, float(level)), "the level"))
-    before, ctx.prec = ctx.prec, BITS
-    try:
-        with precision(np.float64):
-            logs = [_log2(step.output) for step in steps_of(model, arithmetic, [given] * steps)]
-    finally:
-        ctx.prec = before
+    bits = FEWEST_BITS
+    while True:
+        with ctx.workprec(bits):
+            sizes = _sizes(model, level, steps)
+            logs, unsure = [_log2(size) for size in sizes], [t for t in range(steps) if not _sure(sizes[t])]
+        if not unsure or bits == MOST_BITS:
+            break
+        bits *= 2
     return Estimate(
         LOG2_GROWTH,
         np.array([value for value, _ in logs]),
         np.array([error for _, error in logs]),
         axes={"step": np.arange(1, steps + 1)},
+        cannot_tell=f"{bits} bits do not part the output of step {unsure[0] + 1} from 0" if unsure else "",
+        statistics={"bits": bits},
         source="our derivation",
     )
 
@@ -102,14 +111,21 @@ def exact_outputs(model: Model, inputs: Shaped[np.ndarray, "time input"]) -> np.
     """y[1..T] as fractions, for weights and inputs taken as the fractions that they are; (time, output) objects.
 
     Raises:
-        ValueError: if the model is no polynomial, or a number is not finite.
+        ValueError: if the model has no step forward or is no polynomial, a number is not finite, or the inputs have
+            another number of channels.
 
     Cost: some microseconds an operation; the fractions grow with the steps.
     """
+    channels, outputs = model.architecture.input_size, model.architecture.output_size
+    if inputs.ndim != 2 or inputs.shape[1] != channels:
+        raise ValueError(
+            f"the model takes {channels} input channels, got inputs {inputs.shape}; give (time, {channels})"
+        )
     arithmetic = Numbers(lambda fraction: fraction)
     given = [arithmetic.of(row) for row in exact(inputs, "inputs")]
     with precision(np.float64):
-        return np.array([step.output.array for step in steps_of(model, arithmetic, given)], object)
+        found = [step.output.array for step in steps_of(model, arithmetic, given)]
+    return np.array(found, object).reshape(len(inputs), outputs)
 
 
 def _refuse_steps(steps: int) -> None:
@@ -127,14 +143,20 @@ def _refuse_degree(model: Model, steps: int) -> None:
             )
 
 
-def _number(fraction: Fraction) -> nmod_poly:
-    return nmod_poly([fraction.numerator * pow(fraction.denominator, -1, PRIME) % PRIME], PRIME)
+def _prime(draw: random.Random) -> int:
+    while not fmpz(number := draw.randrange(*PRIMES)).is_prime():
+        pass
+    return number
 
 
-def _line(draw: random.Random, channels: int, moving: bool) -> Objects:
+def _residue(prime: int, fraction: Fraction) -> nmod_poly:
+    return nmod_poly([fraction.numerator * pow(fraction.denominator, -1, prime) % prime], prime)
+
+
+def _line(draw: random.Random, prime: int, channels: int, moving: bool) -> Objects:
     """a + b z in every channel, or a alone."""
-    drawn = ([draw.randrange(1, PRIME) for _ in range(1 + moving)] for _ in range(channels))
-    return Objects(held((channels,), (nmod_poly(coefficients, PRIME) for coefficients in drawn)))
+    drawn = ([draw.randrange(1, prime) for _ in range(1 + moving)] for _ in range(channels))
+    return Objects(held((channels,), (nmod_poly(coefficients, prime) for coefficients in drawn)))
 
 
 def _degrees(step: Step) -> list[float]:
@@ -156,8 +178,23 @@ def _part(path: tuple[Any, ...]) -> str:
     return " ".join(name for name in names if name != "h") or "state"
 
 
-def _log2(output: Objects) -> tuple[float, float]:
-    """Of the largest channel, with its error."""
-    logs = [abs(value).log() / arb(2).log() for value in output.array if value != 0]
-    largest = max(logs, key=lambda log: float(log.mid()), default=arb("-inf"))
-    return float(largest.mid()), float(largest.rad())
+def _sizes(model: Model, level: float | int, steps: int) -> list[arb]:
+    """The largest |y[t]| of all channels, with bounds of their errors, in the working precision."""
+    arithmetic = Numbers(lambda fraction: arb(fmpq(fraction.numerator, fraction.denominator)))
+    given = arithmetic.of(exact(np.array([level] * model.architecture.input_size, object), "levels"))
+    with precision(np.float64):
+        outputs = [step.output.array for step in steps_of(model, arithmetic, [given] * steps)]
+    return [max(map(abs, values), key=lambda size: float(size.abs_upper().log())) for values in outputs]
+
+
+def _sure(size: arb) -> bool:
+    """Whether it is 0 without error, or known to some digits."""
+    return size.is_zero() or size.rel_accuracy_bits() >= SURE_BITS
+
+
+def _log2(size: arb) -> tuple[float, float]:
+    """With its error; of a number that may be 0 as far as it is known."""
+    if size.is_zero():
+        return -np.inf, 0.0
+    log = (size if size > 0 else size.abs_upper()).log() / arb(2).log()
+    return float(log.mid()), float(log.rad()) if size > 0 else np.inf

@@ -18,14 +18,15 @@ def task_loss(model: Model, sequences: Sequences) -> Estimate:
     """Mean over asked steps of the squared error (mean over channels), or of -ln of the right class's probability.
 
     Classes are told by targets that are whole numbers. The standard error is over sequences, each weighted by the steps
-    that are asked in it.
+    that are asked in it; a single one gives none.
 
     Raises:
-        ValueError: if no step is asked, or the loss is not finite.
+        ValueError: if no step is asked, the sizes do not fit, or the loss is not finite.
 
     Cost: one forward pass.
     Does not tell: how the loss would change with another training; compare seeds.
     """
+    _refuse_channels(model, sequences)
     errors = _errors(model, sequences)
     asked = np.asarray(sequences.mask, np.float64)
     if not asked.any():
@@ -34,12 +35,10 @@ def task_loss(model: Model, sequences: Sequences) -> Estimate:
         raise ValueError("a loss was asked for and is not finite: the model has diverged; lower the rate, or clip")
     errors, total = np.where(asked > 0, errors, 0.0), asked.sum()
     loss = float((errors * asked).sum() / total)
-    spread = ((errors - loss) * asked).sum(1)
-    error = float(np.sqrt(np.square(spread).sum()) / total)
     return Estimate(
         TASK_LOSS,
         loss,
-        standard_error=error,
+        standard_error=_error(errors, asked, loss),
         statistics=dict(sequences=len(asked), asked=float(total)),
         source="a mean over sequences",
     )
@@ -68,10 +67,10 @@ def filter_loss(sequences: Sequences) -> Estimate:
     fitted = np.linalg.lstsq(rows.T @ rows, rows.T @ wanted, rcond=None)[0]
     errors = np.where(asked, np.square(lagged @ fitted - targets[..., 0]), 0.0)
     loss = float(errors.sum() / asked.sum())
-    spread = (errors - loss * asked).sum(1)
-    error = float(np.sqrt(np.square(spread).sum()) / asked.sum())
     about = dict(sequences=len(inputs), coefficients=len(fitted))
-    return Estimate(TASK_LOSS, loss, standard_error=error, statistics=about, source="least squares")
+    return Estimate(
+        TASK_LOSS, loss, standard_error=_error(errors, asked, loss), statistics=about, source="least squares"
+    )
 
 
 def sign_accuracy(model: Model, sequences: dict[int, Sequences]) -> Estimate:
@@ -79,7 +78,11 @@ def sign_accuracy(model: Model, sequences: dict[int, Sequences]) -> Estimate:
 
     Args:
         sequences: by length; one output channel.
+    Raises:
+        ValueError: if there are none, or the sizes do not fit.
     """
+    if not sequences or not all(len(some.inputs) for some in sequences.values()):
+        raise ValueError("an accuracy by length was asked for without sequences; give some of each length")
     lengths = sorted(sequences)
     right = [_right_signs(model, sequences[length]) for length in lengths]
     shares = np.array([found.mean() for found in right])
@@ -89,7 +92,7 @@ def sign_accuracy(model: Model, sequences: dict[int, Sequences]) -> Estimate:
         shares,
         standard_error=errors,
         axes={"length": np.array(lengths)},
-        statistics=dict(sequences=len(right[0])),
+        statistics=dict(sequences=[len(found) for found in right]),
         source="shares of sequences",
     )
 
@@ -101,7 +104,23 @@ def parameters(architecture: Architecture) -> Estimate:
     return Estimate(PARAMETERS, count, standard_error=0.0, source="counted")
 
 
+def _error(errors: np.ndarray, asked: np.ndarray, loss: float) -> float | None:
+    """Of the mean over asked steps, sequences being independent."""
+    count = len(errors)
+    if count < 2:
+        return None
+    spread = ((errors - loss) * asked).sum(1)
+    return float(np.sqrt(np.square(spread).sum() * count / (count - 1)) / asked.sum())
+
+
+def _refuse_channels(model: Model, sequences: Sequences) -> None:
+    own, given = model.architecture.input_size, sequences.inputs.shape[-1]
+    if own != given:
+        raise ValueError(f"the model takes {own} input channels, the sequences have {given}; give a task that fits")
+
+
 def _right_signs(model: Model, sequences: Sequences) -> np.ndarray:
+    _refuse_channels(model, sequences)
     outputs = _outputs(model, sequences.inputs)
     return np.sign(outputs[:, -1, 0]) == np.sign(sequences.targets[:, -1, 0])
 

@@ -183,7 +183,8 @@ def copy_loss_floor(states: int, channels: int, delay: int, length: int) -> floa
     Source: our derivation (Eckart-Young for the block Hankel matrix of the target, all of whose singular values are 1).
     """
     refuse(0, states=states)
-    return max(0.0, 1 - states / closure_width(channels, delay, length))
+    closure = closure_width(channels, delay, length)
+    return 1 - states / closure if states < closure else 0.0
 
 
 def least(holds: Callable[[int], bool]) -> int:

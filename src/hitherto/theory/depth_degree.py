@@ -14,12 +14,13 @@ import numpy as np
 from scipy import special
 
 from hitherto.core.names import known
+from hitherto.theory._combinatorics import multichoose
 from hitherto.theory.depth import least, refuse, refuse_short
-from hitherto.theory.start_end import cell_bound
 
 CELLS = ("affine", "no-input", "bilinear", "linear")
 MOST_BITS = 10**6
 MOST_FREQUENCY = 10**4
+MANY = 10**6  # factors of a geometric mean, beyond which differences of logarithms lose more digits than a series
 
 
 def polynomial_degree(
@@ -137,6 +138,8 @@ def power_floor(power: int, degree: int) -> int:
     """
     refuse(power=power)
     refuse(0, degree=degree)
+    if degree >= power:
+        return 0
     _refuse_bits("floor", power * math.log2(power))
     total, term = 0, math.factorial(power)
     for pairs, left in enumerate(range(power, degree, -2)):
@@ -153,10 +156,10 @@ def geometric_mean_moment(count: int) -> float:
     Raises:
         ValueError: if the count is below 1.
 
-    Source: our derivation. The relative error is of the order 1e-16 t.
+    Source: our derivation. The relative error is of the order 1e-16 t up to t = 10^6, and 1 / t^2 beyond.
     """
     refuse(count=count)
-    return float(_geometric_moments(np.array([count]))[0])
+    return float(_geometric_moments(np.array([float(min(count, 10**300))]))[0])
 
 
 def linear_floor(target: str, length: int, lag: int | None = None) -> float:
@@ -208,7 +211,12 @@ def start_end_bound(depth: int, width: int, symbols: int, half: int) -> int:
     Source: our derivation, after Levine et al. (2017), arXiv 1710.09431.
     """
     refuse(depth=depth, width=width, symbols=symbols, half=half)
-    return min(symbols**half, cell_bound("second-order", depth, width, half))
+    most, bound = half * math.log2(symbols), 1
+    for layer in range(depth if width > 1 else 0):
+        bound *= multichoose(width, multichoose(half, layer))
+        if math.log2(bound) > most + 1:
+            return symbols**half
+    return bound if math.log2(bound) < most - 1 else min(symbols**half, bound)
 
 
 def _binomial(total: int, chosen: int) -> int:
@@ -220,7 +228,9 @@ def _binomial(total: int, chosen: int) -> int:
 
 
 def _geometric_moments(counts: np.ndarray) -> np.ndarray:
-    return 2 * np.exp(counts * (special.gammaln(1 / counts + 0.5) - special.gammaln(0.5)))
+    gone = special.digamma(0.5) + special.polygamma(1, 0.5) / (2 * counts)  # two terms of the series in 1 / t
+    exponents = counts * (special.gammaln(1 / counts + 0.5) - special.gammaln(0.5))
+    return 2 * np.exp(np.where(counts > MANY, gone, exponents))
 
 
 def _product_floor(length: int) -> float:
@@ -228,7 +238,7 @@ def _product_floor(length: int) -> float:
 
 
 def _geometric_mean_floor(length: int) -> float:
-    return (_geometric_moments(np.arange(2, length + 1)).sum() + 1 - 1 / length) / length
+    return (_geometric_moments(np.arange(2.0, length + 1)).sum() + 1 - 1 / length) / length
 
 
 def _running_mean_floor(length: int) -> float:
@@ -258,5 +268,6 @@ def _refuse_times(step: int | None, lag: int | None) -> None:
 def _refuse_bits(name: str, bits: float) -> None:
     if bits > MOST_BITS:
         raise ValueError(
-            f"the {name} must fit into {MOST_BITS:,} bits, and may have {bits:.2g}; ask for fewer layers or steps"
+            f"the {name} must fit into {MOST_BITS:,} bits, and may have {bits:.2g}; ask for fewer layers or steps, or "
+            f"a lower power"
         )

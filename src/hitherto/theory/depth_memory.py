@@ -17,7 +17,7 @@ from hitherto.theory.depth import refuse
 
 
 def memory_curve(
-    eigenvalues: Inexact[np.ndarray, " state"] | Sequence[complex | float], lags: int
+    eigenvalues: Inexact[np.ndarray, " state"] | Sequence[complex | float | int], lags: int
 ) -> Float[np.ndarray, " lag"]:
     """Jaeger's memory of lags 0, 1, ..., all states read: sum over i of |phi_i[k]|^2.
 

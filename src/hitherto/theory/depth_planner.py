@@ -141,7 +141,8 @@ def plan_copy(
         ValueError: if not one of delay and budget is given, for bad sizes and names, cells that cannot copy, or
             settings that the cost does not look at.
 
-    Cost: that of a hundred to some thousand evaluations, also for delays and channels of a million each.
+    Cost: a hundred evaluations for small plans, 15,000 for delays and channels of a million each; a budget takes ten
+    times as many.
     Source: our derivation; equal to exhaustive search wherever that was run.
     """
     refuse(channels=channels)
@@ -154,8 +155,12 @@ def plan_copy(
         deepest = 1 if cost == "effective" else max(1, delay * channels)
         return _cheapest(price, lambda depth: _width(channels, delay, depth, states), deepest)
 
+    def affordable(delay: int) -> bool:
+        deepest = 1 if cost == "effective" else max(1, delay * channels)
+        return _affordable(price, lambda depth: _width(channels, delay, depth, states), deepest, parameters)
+
     if delay is None:
-        delay = _longest(cheapest, parameters)
+        delay = _longest(affordable, parameters)
     count, depth = cheapest(delay or 0)
     width, shallow = (_width(channels, delay or 0, layers, states) for layers in (depth, 1))
     return CopyPlan(
@@ -195,9 +200,24 @@ def _cheapest(
             heappush(ranges, (price(first, width_at(last)), first, last))
 
 
-def _longest(cheapest: Callable[[int], tuple[float | int, int]], budget: float | int) -> int | None:
+def _affordable(
+    price: Callable[[int, int], float | int], width_at: Callable[[int], int], deepest: int, budget: float | int
+) -> bool:
+    """Whether some depth 1..`deepest` costs no more than the budget; as `_cheapest`, but done at the first one."""
+    ranges = [(price(1, width_at(deepest)), 1, deepest)]
+    while ranges and ranges[0][0] <= budget:
+        _, low, high = heappop(ranges)
+        if min(price(low, width_at(low)), price(high, width_at(high))) <= budget:
+            return True
+        middle = isqrt(low * high)
+        for first, last in ((low, middle), (middle + 1, high)) if low < high else ():
+            heappush(ranges, (price(first, width_at(last)), first, last))
+    return False
+
+
+def _longest(affordable: Callable[[int], bool], budget: float | int) -> int | None:
     """The longest delay whose cheapest price is within the budget: prices never fall with the delay."""
-    if cheapest(0)[0] > budget:
+    if not affordable(0):
         return None
 
     def too_dear(delay: int) -> bool:
@@ -206,7 +226,7 @@ def _longest(cheapest: Callable[[int], tuple[float | int, int]], budget: float |
                 f"a budget of {budget} was given, and pays for delays beyond {MOST_DELAY:.0e}; give a smaller one, or "
                 f"a cost that grows with depth and width"
             )
-        return cheapest(delay)[0] > budget
+        return not affordable(delay)
 
     return least(too_dear) - 1
 
@@ -226,7 +246,13 @@ def _price(
         )
     if cost == "effective":
         return lambda depth, width: effective_dimension(depth, width, channels, channels)
-    return cost
+    return lambda depth, width: _number(cost(depth, width), depth, width)
+
+
+def _number(price: float | int, depth: int, width: int) -> float | int:
+    if price != price:
+        raise ValueError(f"the cost of {depth} layers of {width} units is {price}; give a function that gives numbers")
+    return price
 
 
 def _own_sizes(family: str, ranks: tuple[int, ...], biases: int) -> tuple[int, ...]:
