@@ -100,6 +100,23 @@ def jobs(experiment: Experiment, size: str = "ci") -> list[Job]:
     Raises:
         ValueError: for an unknown size, a size that changes what the grid does not have, or an empty grid.
     """
+    return [
+        Job(case_id(ask, case), ask, canonical(point), case, code_version(ask, case))
+        for point, case, ask in _questions(experiment, size)
+    ]
+
+
+def planned(experiment: Experiment, size: str = "ci") -> int:
+    """How many `jobs` there are.
+
+    Raises:
+        ValueError: as for `jobs`.
+    """
+    return len(_questions(experiment, size))
+
+
+def _questions(experiment: Experiment, size: str) -> list[tuple[dict[str, Any], Case, Ask]]:
+    """Points of the grid with their case and what is asked there."""
     known(size, experiment.sizes, f"size of {experiment.id}")
     if len({ask.id for ask in experiment.asks}) < len(experiment.asks):
         raise ValueError(f"two questions of {experiment.id} have the same id; give each its own")
@@ -111,12 +128,7 @@ def jobs(experiment: Experiment, size: str = "ci") -> list[Job]:
         raise ValueError(f"the grid of {experiment.id} is empty: no values for {', '.join(empty)}; give one at least")
     points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     placed = [(point, case) for point in points if (case := experiment.case(**point)) is not None]
-    return [
-        Job(case_id(ask, case), ask, canonical(point), case, code_version(ask, case))
-        for point, case in placed
-        for ask in experiment.asks
-        if _covered(ask, case)
-    ]
+    return [(point, case, ask) for point, case in placed for ask in experiment.asks if _covered(ask, case)]
 
 
 def _covered(ask: Ask, case: Case) -> bool:

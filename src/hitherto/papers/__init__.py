@@ -6,6 +6,6 @@ from hitherto.core.claim import Claim
 from hitherto.core.experiment import Experiment
 from hitherto.papers import depth, start_end
 
-PAPERS: tuple[ModuleType, ...] = (depth, start_end)
+PAPERS: tuple[ModuleType, ...] = (start_end, depth)
 CLAIMS: tuple[Claim, ...] = tuple(claim for paper in PAPERS for claim in paper.CLAIMS)
 EXPERIMENTS: tuple[Experiment, ...] = tuple(experiment for paper in PAPERS for experiment in paper.EXPERIMENTS)

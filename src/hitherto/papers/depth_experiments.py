@@ -1,6 +1,7 @@
 """Trained networks beside the laws of depth: copying, a delayed sine, parity, characters."""
 
 from collections.abc import Callable
+from functools import cache
 from math import log
 
 from hitherto.architectures.arithmetic_circuit import Embedding
@@ -19,7 +20,7 @@ from hitherto.tasks.delay import DelayedSine
 from hitherto.tasks.parity import Parity
 from hitherto.tasks.population import PopulationCopy
 from hitherto.tasks.text import CharacterText
-from hitherto.theory.depth import copy_loss_floor
+from hitherto.theory.depth import copy_loss_floor, least
 from hitherto.theory.depth_degree import polynomial_degree, sine_floor
 from hitherto.training.fit import fit
 from hitherto.training.settings import Training
@@ -107,7 +108,10 @@ def linear_copying(case: Case) -> str | None:
     """Linear networks without biases on the expected loss of copying."""
     if not isinstance(dict(case.settings).get("task"), PopulationCopy):
         return "it is about copying without samples"
-    return None if is_linear(case.architecture) else "it is about linear networks"
+    return None if linear(case.architecture) else "it is about linear networks"
+
+
+linear = cache(is_linear)  # asked for every case of a grid
 
 
 FLOOR = Claim(
@@ -341,12 +345,11 @@ def characters(model: str, source: str, budget: int, steps: int, seed: int) -> C
     return Case(widest(cell, depth, rank, task.input_size, budget), task=task, training=training, seed=seed)
 
 
+@cache
 def widest(cell: str, depth: int, rank: int | None, symbols: int, budget: int) -> Deep:
     """Embedding and layers, as wide as the budget allows."""
-    width = 1
-    while parameters(embedded(cell, depth, width + 1, rank, symbols)).value <= budget:
-        width += 1
-    return embedded(cell, depth, width, rank, symbols)
+    too_wide = least(lambda width: parameters(embedded(cell, depth, width, rank, symbols)).value > budget)
+    return embedded(cell, depth, max(1, too_wide - 1), rank, symbols)
 
 
 def embedded(cell: str, depth: int, width: int, rank: int | None, symbols: int) -> Deep:
