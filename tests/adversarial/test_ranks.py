@@ -35,6 +35,8 @@ from hitherto.measures.separation_rank import start_end_rank
 from hitherto.theory import start_end as theory
 from hitherto.theory.start_end import generic_rank
 
+pytestmark = pytest.mark.slow  # four minutes; tests/measures/test_separation_rank.py has a case of each kind
+
 TRUTH = json.loads((Path(__file__).parents[1] / "oracles" / "start_end_oracles.json").read_text())
 FAR = 1000  # continuous inputs are integers up to this size
 PRIMES = (2, 3, 5, 7, 65537, 8388593, 16777213, 33554393, 536870909, 998244353, 10**9 + 7, 2**31 - 1, 2**61 - 1)

@@ -151,7 +151,7 @@ THRESHOLD = Experiment(
         seed=SEEDS,
     ),
     sizes=dict(
-        ci=dict(depth=(2,), width=(4, 5), channels=(2,), delay=(3,), length=(10,), steps=(1500,), seed=(0,)),
+        ci=dict(depth=(2,), width=(5,), channels=(2,), delay=(3,), length=(10,), steps=(1500,), seed=(0,)),
         paper=dict(seed=SEEDS),
         cluster=dict(length=(32, 64), steps=(10_000, 40_000), seed=tuple(range(10))),
     ),
@@ -247,7 +247,7 @@ SINE = Claim(
     hypotheses=degree_known,
     predict=predicted_sine,
     measure=trained_loss,
-    smallest=sine("second-order", 1, 200, 0),
+    smallest=sine("second-order", 1, 100, 0),
     larger=tuple(sine("second-order", depth, 3000, 0) for depth in (1, 2, 3)),
 )
 SINE_LOSS = Measurement(
@@ -260,7 +260,7 @@ DELAYED_SINE = Experiment(
     case=sine,
     grid=dict(cell=("second-order", "linear"), depth=(1, 2, 3), steps=(3000,), seed=SEEDS),
     sizes=dict(
-        ci=dict(cell=("second-order",), depth=(2,), steps=(1000,), seed=(0,)),
+        ci=dict(cell=("second-order",), depth=(2,), steps=(200,), seed=(0,)),
         paper=dict(seed=SEEDS),
         cluster=dict(steps=(30_000,), seed=tuple(range(10))),
     ),

@@ -504,7 +504,7 @@ CUTS_AT_START = Experiment(
         seed=(0, 1, 2),
     ),
     sizes=dict(
-        ci=dict(initialisation=("orthogonal",), cut=(10,), seed=(0, 1)),
+        ci=dict(depth=(2,), initialisation=("orthogonal",), cut=(10,), seed=(0, 1)),
         paper=dict(cut=tuple(range(1, 20)), seed=tuple(range(20))),
         cluster=dict(width=(16, 64, 256), length=(20,), cut=tuple(range(1, 20)), seed=tuple(range(50))),
     ),
@@ -600,7 +600,7 @@ COPYING = Experiment(
     ),
     grid=dict(depth=(1, 2, 3), word=(8,), alphabet=(4,), delay=(10,), steps=(4000,), seed=(0, 1, 2, 3, 4)),
     sizes=dict(
-        ci=dict(depth=(1, 2), word=(3,), alphabet=(3,), delay=(3,), steps=(300,), seed=(0,)),
+        ci=dict(depth=(1,), word=(3,), alphabet=(3,), delay=(3,), steps=(100,), seed=(0,)),
         paper=dict(steps=(4000, 12_000)),
         cluster=dict(word=(30,), alphabet=(32,), delay=(10, 30, 100, 300), steps=(0,), seed=(0, 1, 2)),
     ),
@@ -615,7 +615,7 @@ SIMILARITY = Experiment(
     ),
     grid=dict(depth=(1, 2, 3), length=(24,), word=(0,), alphabet=(4,), steps=(4000,), seed=(0, 1, 2, 3, 4)),
     sizes=dict(
-        ci=dict(depth=(1, 2), length=(8,), steps=(200,), seed=(0,)),
+        ci=dict(depth=(2,), length=(8,), steps=(50,), seed=(0,)),
         paper=dict(length=(16, 24, 32), steps=(4000, 12_000)),
         cluster=dict(length=(60, 80, 120, 200), word=(30,), alphabet=(32,), steps=(0,), seed=(0, 1, 2)),
     ),
