@@ -83,6 +83,18 @@ def test_list_and_cite(capsys):
     assert capsys.readouterr().out.startswith("@misc{levine2017longterm")
 
 
+def test_list_goes_on_where_data_are_missing(monkeypatch, capsys):
+    def missing(**point):
+        raise ImportError("these data come with the package nowhere")
+
+    without = replace(EXPERIMENTS[0], case=missing)
+    monkeypatch.setattr(start_end, "EXPERIMENTS", (without, EXPERIMENTS[1]))
+    assert run("list") == 0
+    printed = capsys.readouterr().out
+    assert "ci (data not installed), paper (data not installed)" in printed
+    assert EXPERIMENTS[1].id in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hitherto.core import cluster
 from hitherto.core.claim import Case, Claim, Verdict, check, whole
-from hitherto.core.experiment import Failure, jobs, planned, run, told
+from hitherto.core.experiment import Experiment, Failure, jobs, planned, run, told
 from hitherto.core.names import known
 from hitherto.core.quantity import Estimate
 from hitherto.core.source import cite
@@ -99,8 +99,15 @@ def show_list() -> None:
         for claim in paper.CLAIMS:
             console.print(f"  claim       {claim.id:24} {claim.says}", soft_wrap=True)
         for experiment in paper.EXPERIMENTS:
-            sizes = ", ".join(f"{size} {planned(experiment, size):,}" for size in experiment.sizes)
+            sizes = ", ".join(f"{size} {_cases(experiment, size)}" for size in experiment.sizes)
             console.print(f"  experiment  {experiment.id:24} {experiment.says} (cases: {sizes})", soft_wrap=True)
+
+
+def _cases(experiment: Experiment, size: str) -> str:
+    try:
+        return f"{planned(experiment, size):,}"
+    except ImportError:  # what there is to run depends on data of a package that is missing
+        return "(data not installed)"
 
 
 def show_citations(names: list[str]) -> None:
