@@ -13,15 +13,20 @@ relative accuracy; for one input channel the filters are those of Takenaka and M
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from math import frexp, log
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Inexact
 from scipy.linalg import block_diag, hessenberg, qr, schur, solve_triangular
+from scipy.linalg.lapack import ztrexc
 from scipy.signal import lfilter
 
 from hitherto.measures.linear_system import LinearSystem, block_eigenvalues
 
+TINY = 1e-75
+HIDING = 14.0  # logarithm of a growth beside which less than a millionth is lost to rounding
 REACHED = 1e-12  # couplings, relative to all of them, that are no rounding errors
 INDEPENDENT = 1e-10  # singular values, of pieces of orthonormal rows, that are no rounding errors
 
@@ -35,7 +40,9 @@ class AllPass(NamedTuple):
 
 
 def all_pass(
-    A: Float[np.ndarray, "state state"], B: Float[np.ndarray, "state input"], layers: tuple[slice, ...]
+    A: Inexact[np.ndarray, "state state"],
+    B: Inexact[np.ndarray, "state input"],
+    layers: tuple[slice, ...],
 ) -> AllPass:
     """Orthonormal filters of white inputs, with states = M phi: the covariance of the states is M M^H.
 
@@ -110,10 +117,10 @@ def responses(
 class Part(NamedTuple):
     """A recurrence, and independent rows that read its states; None where all of them are read."""
 
-    A: Float[np.ndarray, "state state"]
-    B: Float[np.ndarray, "state input"]
+    A: Inexact[np.ndarray, "state state"]
+    B: Inexact[np.ndarray, "state input"]
     layers: tuple[slice, ...]
-    seen: Float[np.ndarray, "row state"] | None
+    seen: Inexact[np.ndarray, "row state"] | None
 
     @property
     def rank(self) -> int:
@@ -127,6 +134,42 @@ class Reading(NamedTuple):
     poles: Complex[np.ndarray, " filter"]
     directions: Complex[np.ndarray, "filter input"]
     mix: Complex[np.ndarray, "filter combination"] | None
+
+
+def scale_of(array: Float[np.ndarray, "row column"]) -> float:
+    """A power of two near the largest entry, so that dividing by it rounds nothing; 1 where all are 0."""
+    largest = float(np.abs(array).max(initial=0.0))
+    return 2.0 ** (frexp(largest)[1] - 1) if largest else 1.0
+
+
+@contextmanager
+def within_float64(asked: str) -> Iterator[None]:
+    """Refuses weights whose powers and products leave the numbers of float64.
+
+    Raises:
+        ValueError: in place of an overflow.
+    """
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        try:
+            yield
+        except FloatingPointError as error:
+            raise ValueError(
+                f"{asked} was asked for, but products of the weights leave float64 ({error}); scale the weights, which "
+                "changes no readout but its size"
+            ) from error
+
+
+def refuse_vanishing(A: Float[np.ndarray, "state state"]) -> None:
+    """Refuses weights whose powers leave float64 at the lower end, which no overflow tells.
+
+    Raises:
+        ValueError: if even the largest is next to nothing.
+    """
+    if A.any() and scale_of(A) < TINY:
+        raise ValueError(
+            f"the largest of the weights from state to state has size {np.abs(A).max():.3g}, and its powers vanish in "
+            f"float64; scale the states so that it lies above {TINY}"
+        )
 
 
 def whole(system: LinearSystem, read: str) -> Part:
@@ -144,6 +187,7 @@ def whole(system: LinearSystem, read: str) -> Part:
 
 def reached(part: Part) -> Part:
     """The same where inputs reach every state, else the part that they reach, with rows that are independent there."""
+    part = part._replace(B=part.B / scale_of(part.B))  # what is reached and read depends on no scale
     basis = _reachable(part.A, part.B)
     if basis.shape[0] == basis.shape[1]:
         return part
@@ -153,7 +197,7 @@ def reached(part: Part) -> Part:
     return Part(basis.T @ part.A @ basis, basis.T @ part.B, (slice(0, basis.shape[1]),), seen)
 
 
-def _independent(rows: Complex[np.ndarray, "row column"] | Float[np.ndarray, "row column"]) -> np.ndarray:
+def _independent(rows: Inexact[np.ndarray, "row column"]) -> np.ndarray:
     """Orthonormal rows with the span of these, which are pieces of orthonormal ones."""
     _, sizes, spanning = np.linalg.svd(rows, full_matrices=False)
     return spanning[sizes > INDEPENDENT]
@@ -186,6 +230,7 @@ def reading(part: Part) -> Reading:
     """
     if part.seen is None and (part.B.shape[1] == 1 or not len(part.A)):
         poles = block_eigenvalues(part.A, part.layers)
+        poles = poles[np.argsort(np.abs(poles))]
         _refuse_unstable(poles)
         return Reading(poles, np.ones((len(poles), 1), complex), None)
     poles, directions, states = all_pass(*part[:3])
@@ -213,20 +258,34 @@ def shares_from_zero(part: Part, radius: float, horizon: int) -> Float[np.ndarra
     """`shares` for white inputs that begin `horizon` steps before the state is read, from the zero state.
 
     The rows of (B, A B, ..., A^(T-1) B) are spanned by the filters, cut short, of A / g, times g^k at lag k. So any A
-    is allowed, with g just above its spectral radius where that is not below 1.
+    is allowed, with g just above its spectral radius where that is not below 1. What grows hides what does not, and so
+    the filters of smaller poles come first: those after them have no part in the former.
     """
     growth, channels = max(1.0, radius * (1 + 1 / horizon)), part.B.shape[1]
     if not part.rank:
         return np.zeros((horizon, channels))
-    read = reading(part._replace(A=part.A / growth))
+    slowed = part._replace(A=part.A / growth)
+    read = reading(_graded(slowed) if horizon * log(growth) > HIDING else slowed)
     rows = _mixed(read, channels, horizon).reshape(part.rank, horizon * channels)
     if horizon < len(part.A):  # fewer steps than states may leave rows that depend on each other
         rows = _independent(rows)
     weights = np.repeat(growth ** (np.arange(horizon) - horizon + 1.0), channels)
-    spanning = orthonormal((rows * weights).conj().T)
+    columns = (rows * weights).conj().T
+    sizes = np.linalg.norm(columns, axis=0)
+    spanning = orthonormal(columns[::-1] / np.where(sizes > 0, sizes, 1))[::-1]
     return (np.abs(spanning) ** 2).sum(1).reshape(horizon, channels)
 
 
+def _graded(part: Part) -> Part:
+    """In coordinates in which A is upper triangular, the larger eigenvalues first and so the last in the cascade."""
+    triangular, basis = schur(part.A, output="complex")
+    for place in range(len(triangular)):
+        largest = place + int(np.argmax(np.abs(np.diag(triangular)[place:])))
+        triangular, basis, _ = ztrexc(triangular, basis, largest + 1, place + 1)
+    seen = None if part.seen is None else part.seen @ basis
+    return Part(triangular, basis.conj().T @ part.B, (slice(0, len(triangular)),), seen)
+
+
 def orthonormal(columns: Complex[np.ndarray, "row column"]) -> Complex[np.ndarray, "row column"]:
-    """An orthonormal basis of the span of independent columns."""
-    return qr(columns, mode="economic")[0]
+    """An orthonormal basis of the span of independent columns; largest rows first, it is precise in each row."""
+    return qr(columns, mode="economic", pivoting=True)[0]

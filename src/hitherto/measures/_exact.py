@@ -95,7 +95,13 @@ def fitting(model: Model) -> PyTree:
     if isinstance(model.architecture, StepFunction):
         return given
     fresh = fresh_shapes(model.architecture)
+    if isinstance(model.weights, tuple) and len(model.weights) != len(fresh):
+        raise ValueError(
+            f"there are weights of {len(model.weights)} layers, and {len(fresh)} layers; give each its own"
+        )
     taken = {jax.tree_util.keystr(path): leaf.shape for path, leaf in paths(fresh)}
+    if missing := taken.keys() - {jax.tree_util.keystr(path) for path, _ in paths(given)}:
+        raise ValueError(f"weights{min(missing)} are missing; give them in shape {taken[min(missing)]}")
     for path, leaf in paths(given):
         name = jax.tree_util.keystr(path)
         if leaf.shape != taken.get(name, leaf.shape):

@@ -115,8 +115,13 @@ def _values(
         operands = [_read(atom, values) for atom in equation.invars]
         later = any(operand is LATER for operand in operands)
         found = [LATER] * len(equation.outvars) if later else _operation(equation, operands, arithmetic)
-        values |= dict(zip(equation.outvars, found, strict=True))
+        values |= {one: _known_if_empty(one, value) for one, value in zip(equation.outvars, found, strict=True)}
     return values
+
+
+def _known_if_empty(variable: Any, value: Any) -> Any:
+    """An array without numbers is known, so that sums over it are 0 and hang on nothing."""
+    return value if variable.aval.size else np.zeros(variable.aval.shape)
 
 
 def _read(atom: Any, values: Mapping[Any, Any]) -> Any:

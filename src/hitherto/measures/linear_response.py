@@ -14,12 +14,23 @@ from jaxtyping import Array, Float
 from hitherto.core.model import Model, Recurrence, Weights, precision
 from hitherto.core.names import known
 from hitherto.core.quantity import COPY_REACH, HANKEL_SINGULAR_VALUES, STATE_ORDER, Estimate
-from hitherto.measures._all_pass import all_pass, reached, reading, shares, whole
+from hitherto.measures._all_pass import (
+    all_pass,
+    reached,
+    reading,
+    refuse_vanishing,
+    scale_of,
+    shares,
+    whole,
+    within_float64,
+)
 from hitherto.measures._exact_system import ExactSystem, exact_system
 from hitherto.measures.linear_system import LinearSystem, linear_recurrence, linear_system
 from hitherto.measures.memory_curve import PARTS, SOURCE, WHITE
 
 DRAWS = 2  # of primes
+FARTHEST = 10_000  # delays that are always looked at, as far as they can be reached
+ROUNDING = 1e-12  # shares of variance
 PRIMES = 2**60, 2**61
 
 
@@ -158,11 +169,16 @@ def hankel_singular_values(model: Model) -> Estimate:
     Source: Moore (1981); the factors are our derivation.
     """
     system = linear_system(model)
-    A, B, layers, _ = whole(system, "all")
-    past, future = all_pass(A, B, layers).states, all_pass(A.T, system.C.T, layers[::-1]).states
-    values = np.linalg.svd(future.conj().T @ past, compute_uv=False)
-    sizes = [np.linalg.norm(factor) for factor in (past, future)]
-    floor = float(len(values) * np.finfo(float).eps * np.prod(sizes))
+    with within_float64("the Hankel matrix"):
+        A, B, layers, _ = whole(system, "all")
+        refuse_vanishing(A)
+        entering, leaving = scale_of(B), scale_of(system.C)
+        past = all_pass(A, B / entering, layers).states
+        future = all_pass(A.T, system.C.T / leaving, layers[::-1]).states
+        scale = np.multiply(entering, leaving)
+        values = np.linalg.svd(future.conj().T @ past, compute_uv=False) * scale
+        sizes = [np.linalg.norm(factor) for factor in (past, future)]
+        floor = float(len(values) * np.finfo(float).eps * np.prod(sizes) * scale)
     above = np.maximum(values, floor)
     ratios = above / np.append(above[1:], floor) if floor else np.ones(len(values))
     index = int(np.argmax(ratios)) + 1 if floor else 0
@@ -186,28 +202,33 @@ def copy_reach(model: Model, read: str = "all", tolerance: float | int = 1e-9) -
     Args:
         model: a linear recurrence with a spectral radius below 1; a delay line has 0.
         read: states of `all` layers or of the `top` one, or the `output`, of as many channels as the input.
-        tolerance: share of the variance of each channel that may be missing or wrong, from 0 to below 1.
+        tolerance: share of the variance of each channel that may be missing or wrong, from 0 to below 1. What rounding
+            may leave, 1e-12, does not count.
     Returns:
         `COPY_REACH`, an integer; -1 where not even x[t] is there. `statistics["left"]` is the largest share at it.
     Raises:
         ValueError: if the model is not linear, the spectral radius is not below 1, or an argument is not as above.
 
     Cost: that of `linear_memory_curve`. Does not tell how large a readout is, nor whether smaller delays are there too.
-    Source: our derivation. Beyond (state + input) / (input (1 - tolerance)) no delay can be reached.
+    Source: our derivation. Beyond (state + input) / (input (1 - tolerance)) no delay can be reached; where that lies
+    beyond 10,000 and four times the states, `cannot_tell` says how far was looked.
     """
     known(read, (*PARTS, "output"), "reading")
     if not 0 <= tolerance < 1:
         raise ValueError(f"a copy reach was asked for with tolerance={tolerance}; give a share from 0 to below 1")
     system = linear_system(model)
     channels = system.B.shape[1]
-    lags = int((len(system.A) + channels) / (channels * (1 - tolerance))) + 1
+    furthest = (len(system.A) + channels) / (channels * (1 - tolerance))
+    lags = int(min(furthest, max(FARTHEST, 4 * len(system.A)))) + 1
     left = _output_left(model, system, lags) if read == "output" else 1 - _readable(system, read, lags)
-    reaches = np.flatnonzero((left <= tolerance).all(1))
+    reaches = np.flatnonzero((left <= tolerance + ROUNDING).all(1))
     reach = int(reaches[-1]) if len(reaches) else -1
+    cut = f"delays were looked at up to {lags - 1}, and a share of {1 - tolerance:.3g} may be there beyond"
     return Estimate(
         COPY_REACH,
         reach,
         standard_error=0.0,
+        cannot_tell=cut if furthest > lags else "",
         part=PARTS.get(read, read),
         statistics={"tolerance": tolerance, "left": float(left[max(reach, 0)].max()), "lags": lags},
         assumptions=(WHITE,),
@@ -216,7 +237,9 @@ def copy_reach(model: Model, read: str = "all", tolerance: float | int = 1e-9) -
 
 
 def _readable(system: LinearSystem, read: str, lags: int) -> Float[np.ndarray, "lag channel"]:
-    return shares(reading(reached(whole(system, read))), system.B.shape[1], lags)
+    refuse_vanishing(system.A)
+    with within_float64("the copy reach"):
+        return shares(reading(reached(whole(system, read))), system.B.shape[1], lags)
 
 
 def _output_left(model: Model, system: LinearSystem, lags: int) -> Float[np.ndarray, "lag channel"]:
@@ -227,8 +250,10 @@ def _output_left(model: Model, system: LinearSystem, lags: int) -> Float[np.ndar
             f"the copy reach of the output was asked for, but there are {outputs} outputs for {channels} inputs; give "
             "as many, or read='top'"
         )
-    through = system.C @ all_pass(*whole(system, "all")[:3]).states
-    at_once = system.D @ (2 * system.C @ system.B + system.D).T
-    energy = (np.abs(through) ** 2).sum(1) + np.diag(at_once)
+    with np.errstate(over="ignore", invalid="ignore"):  # an output beyond float64 is no copy
+        through = system.C @ all_pass(*whole(system, "all")[:3]).states
+        at_once = system.D @ (2 * system.C @ system.B + system.D).T
+        energy = (np.abs(through) ** 2).sum(1) + np.diag(at_once)
+    energy[np.isnan(energy)] = np.inf
     own = np.diagonal(markov_parameters(model, lags), axis1=1, axis2=2)
     return energy - 2 * own + 1

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Complex, Float, PyTree
+from jaxtyping import Array, Complex, Float, Inexact, PyTree
 from scipy.linalg import solve_triangular
 
 from hitherto.architectures.wrappers import Deep
@@ -54,7 +54,9 @@ class LinearSystem:
         return float(np.abs(self.eigenvalues).max(initial=0.0))
 
 
-def block_eigenvalues(A: Float[np.ndarray, "state state"], layers: tuple[slice, ...]) -> Complex[np.ndarray, " state"]:
+def block_eigenvalues(
+    A: Inexact[np.ndarray, "state state"], layers: tuple[slice, ...]
+) -> Complex[np.ndarray, " state"]:
     """Eigenvalues of a block triangular matrix, block by block."""
     found = [np.linalg.eigvals(A[layer, layer]) for layer in layers]
     return np.concatenate(found).astype(complex)
@@ -121,6 +123,10 @@ def linearised(model: Model, state: State, x: Float[np.ndarray, " input"]) -> Li
     _refuse_not_finite(model.weights, "weights")
     _refuse_not_finite((state, x), "state and x")
     _refuse_another_form(jax.eval_shape(architecture.start, given), state)
+    if np.shape(x) != (architecture.input_size,):
+        raise ValueError(
+            f"x has shape {np.shape(x)}, an input of the model has ({architecture.input_size},); give that"
+        )
     with precision(np.float64):
         point = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (model.weights, state, x))
         values, slopes = jax.tree.map(np.asarray, _derivatives(architecture, *point))

@@ -22,20 +22,23 @@ from hitherto.core.quantity import (
     Quantity,
 )
 from hitherto.measures._all_pass import (
+    HIDING,
     Part,
-    all_pass,
-    orthonormal,
     reached,
     reading,
+    refuse_vanishing,
+    scale_of,
     shares,
     shares_from_zero,
     whole,
+    within_float64,
 )
 from hitherto.measures.linear_system import LinearSystem, linear_system
 
 PARTS = {"all": "all layers", "top": "top layer"}
 FEWEST_LAGS, MOST_NUMBERS = 16, 2**26  # the latter are filters times lags
 COMPLETE, SMALL = 1e-12, 1e-9  # shares of a total: what may be missing of a curve, and of a sum
+FAINT = 2.0**-100  # of a signal: its square is beyond rounding beside 1
 WHITE = "inputs independent over time and channels, of variance 1"
 SOURCE = "orthonormal filters of the states; our derivation"
 
@@ -68,15 +71,18 @@ def linear_memory_curve(
     Source: our derivation; Jaeger (2001) for the quantity, Gonon et al. (2020), arXiv 2004.11234, for its total.
     """
     system = _asked(model, read, lags=lags, horizon=horizon)
-    part = reached(whole(system, read))
-    if horizon is None:
-        curve_of, total, began = _curve_of(part, system), float(part.rank), "inputs without beginning"
-        curve = _long_enough(curve_of, lags, system, lambda found: total - found.sum())
-    else:
-        everything = shares_from_zero(part, system.radius, horizon).sum(1)
-        curve, total, began = everything[:lags], float(everything.sum()), f"the zero state {horizon} steps ago"
+    with within_float64("linear memory"):
+        part = reached(whole(system, read))
+        if horizon is None:
+            curve_of, total, began = _curve_of(part, system), float(part.rank), "inputs without beginning"
+            curve = _long_enough(curve_of, lags, system, lambda found: total - found.sum())
+        else:
+            everything = shares_from_zero(part, system.radius, horizon).sum(1)
+            curve, total, began = everything[:lags], float(everything.sum()), f"the zero state {horizon} steps ago"
     older = total - float(curve.sum())
     short = f"{older:.4g} of {total:.6g} lies at lags beyond {len(curve) - 1}" if older > SMALL * total else ""
+    if horizon is not None and part.seen is not None and horizon * np.log(max(1.0, system.radius)) > HIDING:
+        short = f"within {horizon} steps the state grows so much that rounding hides the top layer's smaller numbers"
     fields = {"part": PARTS[read], "assumptions": (WHITE, began), "source": SOURCE}
     fields["statistics"] = {"rank": part.rank, "older": older}
     return (
@@ -104,8 +110,8 @@ def noisy_memory_curve(model: Model, noise: float | int, read: str = "all", lags
     Source: White, Lee and Sompolinsky (2004) for one channel and layer; the noise as further inputs is our derivation.
     """
     system = _noisy(model, noise, read, lags)
-    disturbed = whole(system, read)._replace(B=np.hstack([system.B, noise**0.5 * system.spread]))
-    curve = _long_enough(_curve_of(disturbed, system), lags, system, _second_half)
+    with within_float64("noisy memory"):
+        curve = _disturbed(system, system.B, noise**0.5 * system.spread, read, lags)
     return _with_noise(NOISY_MEMORY, curve, read, noise)
 
 
@@ -122,22 +128,15 @@ def fisher_memory_curve(model: Model, noise: float | int, read: str = "all", lag
     Raises:
         ValueError: as for `noisy_memory_curve`.
 
-    Cost: state^3 + state^2 x lags products.
-    Source: Ganguli, Huh and Sompolinsky (2008) for one channel and layer; stacks are our derivation.
+    Cost: as for `noisy_memory_curve`, whose limit for a faint signal it is: no covariance is inverted.
+    Source: Ganguli, Huh and Sompolinsky (2008) for one channel and layer; stacks and the limit are our derivation.
     """
     system = _noisy(model, noise, read, lags)
-    part = whole(system, read)
-    states = all_pass(system.A, noise**0.5 * system.spread, system.layers).states
-    step, first = np.split(np.linalg.solve(states, np.hstack([system.A @ states, system.B])), [len(system.A)], 1)
-    mix = np.eye(len(states)) if part.seen is None else orthonormal((part.seen @ states).conj().T)
-
-    def curve_of(count: int) -> Curve:
-        curve, signal = np.zeros(count), first  # A^k B in coordinates in which the noise has covariance I
-        for k in range(count):
-            curve[k], signal = (np.abs(mix.conj().T @ signal) ** 2).sum(), step @ signal
-        return curve
-
-    return _with_noise(FISHER_MEMORY, _long_enough(curve_of, lags, system, _second_half), read, noise)
+    with within_float64("Fisher memory"):
+        faint = FAINT * scale_of(system.spread) / scale_of(system.B)
+        curve = _disturbed(system, faint * system.B, system.spread, read, lags)
+        information = curve / FAINT**2 * np.square(FAINT / np.float64(faint) / noise**0.5)
+    return _with_noise(FISHER_MEMORY, information, read, noise)
 
 
 def _asked(model: Model, read: str, **whole_numbers: int | None) -> LinearSystem:
@@ -145,7 +144,9 @@ def _asked(model: Model, read: str, **whole_numbers: int | None) -> LinearSystem
     for name, number in whole_numbers.items():
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
             raise ValueError(f"a memory curve was asked for with {name}={number!r}; give a whole number from 1 on")
-    return linear_system(model)
+    system = linear_system(model)
+    refuse_vanishing(system.A)
+    return system
 
 
 def _noisy(model: Model, noise: float | int, read: str, lags: int | None) -> LinearSystem:
@@ -155,6 +156,19 @@ def _noisy(model: Model, noise: float | int, read: str, lags: int | None) -> Lin
             "without noise"
         )
     return _asked(model, read, lags=lags)
+
+
+def _disturbed(
+    system: LinearSystem,
+    signal: Float[np.ndarray, "state input"],
+    noise: Float[np.ndarray, "state state"],
+    read: str,
+    lags: int | None,
+) -> Curve:
+    """R^2 of a signal beside noise that drives the states as well; only their proportion matters."""
+    driving = np.hstack([signal, noise])
+    part = whole(system, read)._replace(B=driving / scale_of(driving))
+    return _long_enough(_curve_of(part, system), lags, system, _second_half)
 
 
 def _curve_of(part: Part, system: LinearSystem) -> Callable[[int], Curve]:

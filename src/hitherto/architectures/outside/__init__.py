@@ -65,7 +65,7 @@ def choose(found: list[Found], layer: str | None, source: str) -> Found:
     """
     if layer is None and len(found) == 1:
         return found[0]
-    each = [(f, name) for f in found for one in (f, *f.members) for name in (one.name, *one.aliases)]
+    names = [name for f in found for one in (f, *f.members) for name in (one.name, *one.aliases) if name]
     if layer is None:
         listed = ", ".join(described(f) for f in found)
         raise ValueError(
@@ -74,7 +74,7 @@ def choose(found: list[Found], layer: str | None, source: str) -> Found:
         )
     chosen = [one for f in found for one in (f, *f.members) if layer in (one.name, *one.aliases)]
     if not chosen:
-        raise ValueError(f"{source} has no recurrent layer {layer!r}; it has {', '.join(name for _, name in each)}")
+        raise ValueError(f"{source} has no recurrent layer {layer!r}; it has {', '.join(names)}")
     return chosen[0]
 
 

@@ -1,6 +1,4 @@
-"""Not collected yet, since 24 of 186 fail: hostile use of linear memories.
-
-Exact systems and long arithmetic of our own, edges, symmetries and bad input.
+"""Hostile use of linear memories: exact systems and long arithmetic of our own, edges, symmetries and bad input.
 
 The truth is made here from the weights alone: the stack is collapsed in fractions, covariances are summed by doubling
 in arithmetic of 1,600 bits (FLINT's balls, so its own error is known), and ranks and polynomials are exact.
