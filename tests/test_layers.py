@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "architectures": {"core", "files"},
     "measures": {"core", "architectures"},
     "constructions": {"core", "theory", "architectures"},
-    "conversions": {"core", "architectures"},
+    "conversions": {"core", "theory", "architectures"},
     "tasks": {"core", "inputs"},
     "training": {"core", "architectures", "tasks", "files"},
     "papers": {"core", "theory", "architectures", "measures", "tasks", "training", "inputs"}

@@ -26,7 +26,7 @@ def test_every_quantity_of_the_vocabulary_has_one_measure():
     measured = [quantity for row in MEASURES for quantity in row.quantities]
     assert len(set(measured)) == len(measured)
     weights = {"spectral_radius", "largest_singular_value", "numerical_abscissa", "henrici_departure"}
-    weights |= {"transient_peak", "kreiss_bound", "contraction_bound"}
+    weights |= {"transient_peak", "kreiss_bound", "contraction_bound", "leak_spectrum", "leak_half_lives"}
     elsewhere = {"start_end_rank", "start_end_ranks", "cut_spectrum", "cut_entropy", "cut_effective_rank"}
     elsewhere |= {"cut_participation_ratio", "cut_stable_rank", "distance_from_separable", "interaction_share"}
     elsewhere |= {"recall_accuracy", "solved", "saturation_length"}  # functions of their own, or theory
@@ -34,6 +34,9 @@ def test_every_quantity_of_the_vocabulary_has_one_measure():
     elsewhere |= {"state_order", "hankel_singular_values", "copy_reach", "noisy_memory", "fisher_memory"}
     elsewhere |= {"task_loss", "bits_per_symbol", "parameters", "function_gap", "copy_block_rank"}
     elsewhere |= {"response_dimension", "word_hankel_rank", "numerator_degree"}
+    elsewhere |= {"twin_states", "extra_states", "extra_drive", "bias_per_decade", "least_scaled_norm", "scaled_norm"}
+    elsewhere |= {"orthogonality_defect", "response_rank", "response_norm", "late_response", "visible_moduli"}
+    elsewhere |= {"zero_modes"}
     assert {q.name for q in QUANTITIES} - {q.name for q in measured} == weights | elsewhere
 
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         multiplicative_to_cp,
         tt_to_full,
     )
+    from hitherto.conversions.to_unitary import LayerCertificate, UnitaryCertificate, UnitaryConversion, to_unitary
+    from hitherto.conversions.unitary_verdict import LayerVerdict, unitary_verdict
     from hitherto.core.claim import Case, Claim, Measurement, NotCovered, Verdict, check, predict
     from hitherto.core.experiment import Experiment, Plot, run
     from hitherto.core.model import Architecture, Model, build, states_and_outputs
@@ -75,6 +77,8 @@ _HOMES = {
     ),
     "constructions.starts": ("copy_start", "orthogonal_start"),
     "conversions.automaton": ("WeightedAutomaton", "from_automaton", "to_automaton"),
+    "conversions.to_unitary": ("LayerCertificate", "UnitaryCertificate", "UnitaryConversion", "to_unitary"),
+    "conversions.unitary_verdict": ("LayerVerdict", "unitary_verdict"),
     "conversions.second_order": (
         *("cp_to_full", "cp_to_tt", "full_to_cp", "full_to_tt", "multiplicative_to_cp", "tt_to_full"),
     ),
@@ -115,6 +119,8 @@ __all__ = [
     "Experiment",
     "FeatureFunction",
     "Fit",
+    "LayerCertificate",
+    "LayerVerdict",
     "Measurement",
     "Model",
     "MultiplicativeIntegrationRNN",
@@ -135,6 +141,8 @@ __all__ = [
     "Task",
     "Templates",
     "Training",
+    "UnitaryCertificate",
+    "UnitaryConversion",
     "UnitaryRNN",
     "Untied",
     "Verdict",
@@ -187,8 +195,10 @@ __all__ = [
     "sweep",
     "to_automaton",
     "to_json",
+    "to_unitary",
     "tt_to_full",
     "unary_stack",
+    "unitary_verdict",
     "window_product_network",
 ]
 

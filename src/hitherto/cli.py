@@ -128,8 +128,10 @@ def check(name: str | None = None, /, *, size: str = "ci", json: bool = False) -
 predict = App(name="predict", help="What theory says before a model is trained.")
 measure = App(name="measure", help="One measurement of a model.")
 draw = App(name="draw", help="Pictures for slides.")
+convert = App(name="convert", help="Models with the same map in another form.")
+verdict = App(name="verdict", help="Whether another form exists, and by which theorem.")
 advise = App(name="advise", help="Which sizes a memory needs.")
-for group in (advise, predict, measure, draw):
+for group in (advise, predict, measure, convert, verdict, draw):
     app.command(group)
 Widths = Annotated[list[int], Parameter(consume_multiple=True)]
 Cuts = Annotated[list[int] | None, Parameter(consume_multiple=True)]
@@ -319,6 +321,93 @@ def measure_memory(model: Path, /, *, layer: str | None = None, noise: float = 0
     from hitherto.terminal.depth import print_memory
 
     print_memory(model, layer, noise, json)
+
+
+@convert.command(name="unitary")
+def convert_unitary(
+    model: Path,
+    out: Path,
+    /,
+    *,
+    input_bound: float | None = None,
+    box: tuple[float, float] | None = None,
+    data: Path | None = None,
+    horizon: int | None = None,
+    epsilon: float | None = None,
+    states: str = "dilation",
+    layer: str | None = None,
+    activation: str | None = None,
+    json: bool = False,
+) -> None:
+    """Write a model with orthogonal recurrent weights and the same outputs, and print why they are the same.
+
+    Parameters
+    ----------
+    model
+        A file with simple recurrent layers.
+    out
+        A .safetensors file for the twin.
+    input_bound
+        Largest length of an input vector.
+    box
+        Least and largest entry of an input.
+    data
+        A .npy of sequences, (time, input) or (sequence, time, input), on which the twin is to be exact, and no others.
+    horizon
+        Longest sequence, in steps; without it, any length.
+    epsilon
+        How far states may go astray, for smooth activations, which have no exact twin.
+    states
+        dilation; minimal, to rescale units so that fewer states are added; or how many each layer can afford.
+    layer
+        Which recurrent layer of the file, by name.
+    activation
+        Activation of the layers, where the file does not say: relu or tanh for PyTorch.
+    json
+        One JSON object.
+    """
+    from hitherto.terminal.unitary import Asked, convert_file
+
+    convert_file(model, out, Asked(input_bound, box, data, horizon, layer, activation, epsilon), states, json)
+
+
+@verdict.command(name="unitary")
+def verdict_unitary(
+    model: Path,
+    /,
+    *,
+    input_bound: float | None = None,
+    box: tuple[float, float] | None = None,
+    horizon: int | None = None,
+    exact: bool = False,
+    layer: str | None = None,
+    activation: str | None = None,
+    json: bool = False,
+) -> None:
+    """Whether orthogonal recurrent weights can give the same outputs, layer by layer, and by which theorem.
+
+    Parameters
+    ----------
+    model
+        A file.
+    input_bound
+        Largest length of an input vector.
+    box
+        Least and largest entry of an input.
+    horizon
+        Longest sequence, in steps; without it, any length.
+    exact
+        Only equal outputs count, and not those that are as near as one likes.
+    layer
+        Which recurrent layer of the file, by name.
+    activation
+        Activation of the layers, where the file does not say: relu or tanh for PyTorch.
+    json
+        A JSON list.
+    """
+    from hitherto.terminal.unitary import Asked, print_verdict
+
+    print_verdict(model, Asked(input_bound, box, None, horizon, layer, activation), exact, json)
 
 
 @draw.command(name="tensor-network")

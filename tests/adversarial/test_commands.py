@@ -15,6 +15,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -115,9 +116,9 @@ def started(tmp_path):
     def start() -> subprocess.Popen:
         environment = os.environ | {"PYTHONPATH": str(CORE), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, str(script), str(tmp_path / "out")]
-        processes.append(
-            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        )
+        heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a background job ignores
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        processes.append(subprocess.Popen(command, env=environment, preexec_fn=heeding, **pipes))
         return processes[-1]
 
     yield start

@@ -9,10 +9,11 @@ from models import TRUTH, jacobians, linear, named, random_model, run_of, step_m
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.rnn import RNN
 from hitherto.architectures.wrappers import Bidirectional, Deep
-from hitherto.core.model import Hidden, HiddenAndCell, Model, precision
+from hitherto.core.model import Hidden, HiddenAndCell, Model, build, precision
 from hitherto.measures.weight_spectrum import (
     henrici,
     kreiss_bound,
+    leaks,
     matrix_facts,
     scaled_norm,
     spectral_radius,
@@ -245,3 +246,17 @@ def test_exact_facts_say_so():
     for estimate in weight_spectrum(linear([[0.5]], [[1.0]])):
         if estimate.quantity.name in ("spectral_radius", "largest_singular_value", "henrici_departure"):
             assert estimate.standard_error == 0
+
+
+def test_leaks_of_known_singular_values():
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+    found, half_lives = leaks(turn @ np.diag([0.5, 1.0]) @ turn)
+    np.testing.assert_allclose(found.value, [0.75, 0.0], atol=1e-15)
+    np.testing.assert_allclose(half_lives.value, [1.0, np.inf])
+    assert leaks(np.array([[2.0]]))[0].value == [-3.0]
+
+
+def test_leaks_of_plain_layers_alone():
+    names = [{e.quantity.name for e in weight_spectrum(build(layer))} for layer in (RNN(1, 3), GRU(1, 3))]
+    assert "leak_spectrum" in names[0]
+    assert "leak_spectrum" not in names[1]

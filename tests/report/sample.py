@@ -234,4 +234,5 @@ def _weights(about: dict[str, Any]) -> list[Estimate]:
         (q.HENRICI_DEPARTURE, 0.6203),
         (q.CONTRACTION_BOUND, 3.3104),
     )
-    return [number(quantity, value, 0.0, **about) for quantity, value in exact]
+    leaks = curve(q.LEAK_SPECTRUM, [1.0, 0.81, 0.3, 0.02, 0.0, -0.4], None, start=1, **about)
+    return [*(number(quantity, value, 0.0, **about) for quantity, value in exact), leaks]

@@ -186,6 +186,18 @@ HENRICI_DEPARTURE = Quantity(
     "henrici_departure", "(|W|_F^2 - sum |eigenvalue|^2)^(1/2) / |W|_F: 0 for normal, 1 for nilpotent matrices"
 )
 TRANSIENT_PEAK = Quantity("transient_peak", "max over k of the spectral norm of W^k")
+LEAK_SPECTRUM = Quantity(
+    "leak_spectrum",
+    "1 - s_i^2, share of |h|^2 that weight_hh loses a step along its i-th right singular direction; below 0 it grows",
+    "",
+    ("direction",),
+)
+LEAK_HALF_LIVES = Quantity(
+    "leak_half_lives",
+    "ln 2 / (-ln s_i): time to half the size, were a direction to come back to itself; inf where nothing leaks",
+    "steps",
+    ("direction",),
+)
 KREISS_BOUND = Quantity("kreiss_bound", "lower bound on a grid of the Kreiss constant sup (|z|-1) |(zI-W)^-1|, |z| > 1")
 CONTRACTION_BOUND = Quantity(
     "contraction_bound", "smallest proven bound on the state map's Lipschitz constant in some norm; below 1 it forgets"
@@ -269,5 +281,21 @@ FISHER_MEMORY = Quantity(
     "per squared input",
     ("lag",),
 )
+
+# Unitary twins, orthogonal networks with the outputs of a given one: theory/unitary.py, papers/unitary_networks.py
+TWIN_STATES = Quantity("twin_states", "states of an orthogonal network with the same outputs", "states")
+EXTRA_STATES = Quantity("extra_states", "largest |state| of the units that a twin adds", "state")
+EXTRA_DRIVE = Quantity("extra_drive", "largest W21 h that a twin's extra units receive", "state", ("bound",))
+BIAS_PER_DECADE = Quantity("bias_per_decade", "fall of the extra bias of a near twin for a tenth of its error")
+LEAST_SCALED_NORM = Quantity("least_scaled_norm", "inf over positive diagonals D of the norm |D^-1 W D|")
+SCALED_NORM = Quantity("scaled_norm", "|D^-1 W D| for drawn W and D", "", ("draw",))
+ORTHOGONALITY_DEFECT = Quantity("orthogonality_defect", "largest |s_i - 1| of the singular values of weight_hh")
+RESPONSE_RANK = Quantity("response_rank", "rank of dy[t]/dx[t-1] in a network with dy[t]/dx[t] = I")
+RESPONSE_NORM = Quantity("response_norm", "largest |dy[t]/dx[t-k]| met in runs", "output per input", ("lag",))
+LATE_RESPONSE = Quantity("late_response", "max |dy[t]/dx[t-k]|, 1 <= k <= states", "output per input", ("draw",))
+VISIBLE_MODULI = Quantity(
+    "visible_moduli", "moduli of the eigenvalues that show in dy[t]/dx[t-k], largest first", "", ("index",)
+)
+ZERO_MODES = Quantity("zero_modes", "rank of (g_(i+j)) less that of (g_(i+j+1)), for g_k = dy[t]/dx[t-k]")
 
 QUANTITIES: tuple[Quantity, ...] = tuple(v for v in globals().values() if isinstance(v, Quantity))

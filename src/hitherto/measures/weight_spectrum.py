@@ -18,6 +18,8 @@ from hitherto.core.quantity import (
     HENRICI_DEPARTURE,
     KREISS_BOUND,
     LARGEST_SINGULAR_VALUE,
+    LEAK_HALF_LIVES,
+    LEAK_SPECTRUM,
     NUMERICAL_ABSCISSA,
     SPECTRAL_RADIUS,
     TRANSIENT_PEAK,
@@ -28,6 +30,7 @@ LONGEST_POWER, GROWTH_HORIZON = 10_000, 100
 LARGEST_LOG_SCALE, SCHATTEN = 100.0, (32.0, 512.0, 8192.0)
 FEW_UNITS = 64
 ADDITIVE = (RNN, LSTM, GRU, UnitaryRNN, AbstractStateSpace)
+UNGATED = (RNN, UnitaryRNN, AbstractStateSpace)  # all that is kept goes through weight_hh
 SOURCE = "linear algebra of the weights"
 
 Matrix = Float[np.ndarray, "unit unit"]
@@ -43,7 +46,8 @@ def weight_spectrum(
             not given. For layers above the first |h| <= 1 is used.
     Returns:
         By block: spectral radius, largest singular value, numerical abscissa, Henrici departure, transient peak, up
-        to 64 units a bound on the Kreiss constant; by layer a contraction bound where one can be proven.
+        to 64 units a bound on the Kreiss constant; by layer a contraction bound where one can be proven, and without
+        gates the leak spectrum with its half-lives.
 
     Cost: O(n^3) a block. Assumes nothing. Does not tell anything of inputs, depth or readout: a nilpotent W has
     radius 0 and holds n steps perfectly; a single radius of an LSTM block decides nothing.
@@ -55,6 +59,8 @@ def weight_spectrum(
         w = {k: np.asarray(v, float) for k, v in weights.items()}
         for block, matrix in _blocks(layer, w):
             found += matrix_facts(matrix, " ".join(filter(None, (title, block))))
+        if isinstance(layer, UNGATED):
+            found += leaks(w["weight_hh"], title)
         bound = bound if len(bound) == layer.input_size else np.ones(layer.input_size)
         found += _contraction(layer, w, bound, title)
         bound = np.ones(layer.output_size)
@@ -78,6 +84,23 @@ def matrix_facts(w: Matrix, part: str = "") -> tuple[Estimate, ...]:
     if len(w) <= FEW_UNITS and not growing:
         found.append(Estimate(KREISS_BOUND, kreiss_bound(w), part=part, source=SOURCE))
     return tuple(found)
+
+
+def leaks(w: Matrix, part: str = "") -> tuple[Estimate, Estimate]:
+    """Leak spectrum and half-lives of one matrix, by direction, most leaking first.
+
+    Does not tell where a direction goes in the step: a rotation from a lossless direction into a leaking one loses it.
+    Source: our derivation; the spectrum of I - W^T W, whose rank is the number of states an orthogonal twin adds.
+    """
+    s = np.linalg.svd(w, compute_uv=False)[::-1]
+    s = np.where(np.abs(s - 1) <= (len(w) + 8) * np.finfo(float).eps, 1.0, s)
+    with np.errstate(divide="ignore"):
+        half_lives = np.where(s < 1, np.log(2) / np.abs(np.log(s)), np.inf)
+    about = dict(axes={"direction": np.arange(1, len(w) + 1)}, part=part, source="singular values; our derivation")
+    exact = np.zeros(len(w))
+    return Estimate(LEAK_SPECTRUM, (1 - s) * (1 + s), exact, **about), Estimate(
+        LEAK_HALF_LIVES, half_lives, exact, **about
+    )
 
 
 def spectral_radius(w: Matrix) -> float:

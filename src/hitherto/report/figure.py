@@ -174,6 +174,18 @@ def exponents(axes: Axes, scene: Scene) -> None:
     key(axes)
 
 
+def leaks(axes: Axes, scene: Scene) -> None:
+    """Share of the energy lost a step, by direction."""
+    for colour, estimate in scene.of(q.LEAK_SPECTRUM):
+        place, value = np.asarray(estimate.axes["direction"], float), np.asarray(estimate.value, float)
+        points(axes, place, estimate, np.ones(len(value), bool), colour, scene.name(estimate))
+    axes.axhline(0, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.set_xlabel("direction, most leaking first")
+    axes.set_ylabel("share of $|h|^2$ lost per step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    key(axes)
+
+
 def linear_memory(axes: Axes, scene: Scene) -> None:
     """R^2 of the best readout of each past input."""
     many, last = scene.count(q.LINEAR_MEMORY) > 1, 0.0
@@ -323,6 +335,15 @@ PANELS: tuple[Panel, ...] = (
         exponents,
         "Each point is one direction of the state: below zero its differences fade, above zero they grow, "
         "and −∞ means gone within finitely many steps; bars are 95% intervals.",
+    ),
+    Panel(
+        "leaks",
+        "Leaks of the recurrent weights",
+        (q.LEAK_SPECTRUM,),
+        (),
+        leaks,
+        "What a step of the recurrent weights alone loses of each direction of the state: at 0 it is kept whole, at 1 "
+        "it is gone, below 0 it grows.",
     ),
     Panel(
         "linear-memory",

@@ -45,7 +45,7 @@ def dilate_exactly(weight_hh: Shaped[np.ndarray, "row column"]) -> Shaped[np.nda
 
 def as_fractions(matrix: Shaped[np.ndarray, "..."]) -> Exact:
     """The same numbers as fractions; floats are taken for the binary fractions that they are."""
-    return np.array([Fraction(x) for x in matrix.ravel()], object).reshape(matrix.shape)
+    return np.array([Fraction(x) for x in matrix.ravel().tolist()], object).reshape(matrix.shape)
 
 
 def _right_factors(w: Exact) -> tuple[Exact, list[Fraction]]:

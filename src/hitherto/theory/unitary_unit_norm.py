@@ -58,6 +58,8 @@ def to_unit_norm(weight_hh: Inexact[np.ndarray, "row column"], directions: int =
     if norm >= 1:
         raise ValueError(f"scaling to norm 1 starts from a norm below 1, got {norm:.9g}; call `rescale` first")
     rng, n = np.random.default_rng(seed), len(w)
+    if not (w - np.diag(np.diag(w))).any():  # scaling leaves a diagonal matrix as it is
+        return UnitNorm(np.ones(n), 0, 2 * n)
     found = [np.zeros(n)] + [_through_one(w, rng.normal(size=n)) for _ in range(directions)]
     if n > 3:  # two singular values at 1 are three equations
         found += [_extreme(w, rng.normal(size=n)) for _ in range(directions)]
