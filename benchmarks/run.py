@@ -180,6 +180,7 @@ def main() -> None:
         "The experiment engine": engine_table,  # first, for it tells the memory of this process
         "Separation ranks": partial(tables_of, "separation_rank.py"),
         "Depth": partial(tables_of, "depth.py"),
+        "Unitary": partial(tables_of, "unitary.py"),
         "Jacobian by lag": jacobian_table,
         "Whole commands": command_table,
         "Memory against length": length_table,

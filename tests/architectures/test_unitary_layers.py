@@ -67,6 +67,8 @@ def slow_matrix(architecture, weights):
             v = row[:n] + 1j * row[n:] if architecture.complex else row
             w = w @ (np.eye(n) - 2 * np.outer(v, v.conj()) / (v.conj() @ v))
         return w * np.exp(1j * weights["phase"]) if architecture.complex else w
+    if architecture.parametrisation == "rotations":
+        return turned(weights["angle"], weights.get("phase", np.zeros((len(weights["angle"]), n))))
     a = skew_of(n, weights)
     if architecture.parametrisation == "exponential":
         return scipy.linalg.expm(a)
@@ -74,9 +76,20 @@ def slow_matrix(architecture, weights):
     return (np.eye(n) + a / 2) @ np.linalg.inv(np.eye(n) - a / 2) * signs
 
 
+def turned(angles, phases):
+    """Rotations of units i and i + half, a riffle of the halves, and phases, layer by layer."""
+    half = angles.shape[1]
+    riffle = np.eye(2 * half)[[k // 2 + half * (k % 2) for k in range(2 * half)]]
+    w = np.eye(2 * half, dtype=complex)
+    for angle, phase in zip(angles, phases, strict=True):
+        cos, sin = np.diag(np.cos(angle)), np.diag(np.sin(angle))
+        w = np.exp(1j * phase)[:, None] * (riffle @ np.block([[cos, -sin], [sin, cos]]) @ w)
+    return w
+
+
 @every_kind
 def test_matrix_is_its_definition(parametrisation, complex_units):
-    architecture = UnitaryRNN(1, 5, parametrisation=parametrisation, complex=complex_units, flipped=0.4)
+    architecture = UnitaryRNN(1, 6, parametrisation=parametrisation, complex=complex_units, flipped=0.4)
     model = build(architecture, 5, np.float64)
     w = matrix(architecture, model.weights)
     assert orthogonality_error(w) <= 4e-15
@@ -203,6 +216,7 @@ def slow_run(architecture, weights, inputs):
     [(False, "relu", 4), (True, MODRELU, 3), (True, "relu", 1), (False, MODRELU, 1)],
 )
 def test_run_is_slow_run(parametrisation, complex_units, activation, width):
+    width += width % 2 if parametrisation == "rotations" else 0
     architecture = UnitaryRNN(2, width, 3, parametrisation, activation, complex=complex_units)
     rng = np.random.default_rng(0)
     weights = jax.tree.map(np.asarray, build(architecture, 1, np.float64).weights)
@@ -281,6 +295,11 @@ def test_projection_is_the_nearest(complex_units):
     np.testing.assert_allclose(again["weight_hh"], projected["weight_hh"], rtol=0, atol=1e-14)
 
 
+def test_rotations_take_pairs():
+    with pytest.raises(ValueError, match="5 units are odd; give an even width"):
+        UnitaryRNN(1, 5, parametrisation="rotations")
+
+
 def test_project_leaves_maps_alone():
     for parametrisation in PARAMETRISATIONS[:3]:
         weights = build(UnitaryRNN(1, 3, parametrisation=parametrisation)).weights
@@ -289,7 +308,7 @@ def test_project_leaves_maps_alone():
 
 @most_kinds
 def test_jit_vmap_and_precision(parametrisation, complex_units):
-    architecture = UnitaryRNN(2, 3, 2, parametrisation, complex=complex_units)
+    architecture = UnitaryRNN(2, 4, 2, parametrisation, complex=complex_units)
     weights, inputs = build(architecture).weights, jax.random.normal(jax.random.key(1), (4, 7, 2))
 
     def outputs(x):

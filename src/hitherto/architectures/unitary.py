@@ -12,7 +12,7 @@ from hitherto.architectures.rnn import affine, initial, read_out
 from hitherto.core.model import Hidden, Recurrence, Weights, check_sizes
 from hitherto.core.names import known
 
-PARAMETRISATIONS = ("exponential", "cayley", "householder", "projection")
+PARAMETRISATIONS = ("exponential", "cayley", "householder", "rotations", "projection")
 MODRELU = "modrelu"
 
 Square = Float[Array, "unit unit"]
@@ -27,18 +27,22 @@ class UnitaryRNN(Recurrence):
     | `exponential` | exp(A), A skew | `skew`: width (width - 1) / 2 | P R P^T, angles of R uniform on [-pi, pi] |
     | `cayley` | (I - A/2)^-1 (I + A/2) D, A skew | `skew` | the same before D, angles on [-pi/2, pi/2] |
     | `householder` | H_1 ... H_r, H = I - 2 v v^T / |v|^2 | `reflectors`: (r, width), rows v | Haar if r = width |
+    | `rotations` | (S R_q) ... (S R_1), R turns units i, i + width / 2 | `angle`: (q, width / 2) | angles uniform |
     | `projection` | `weight_hh` as it stands | `weight_hh`: (width, width) | Haar |
 
     P is Haar (uniform over all orthogonal or unitary matrices), R rotates width / 2 planes, or multiplies each
-    complex unit by a phase. `projection` leaves the group in a training step; `project` brings it back. With r < width
-    the first r columns of a fresh W are uniform. det W is 1, (-1)^flips, (-1)^r and free; exp(A) reaches every
-    rotation, Cayley with D every orthogonal matrix but those for which W D has an eigenvalue -1.
+    complex unit by a phase. S riffles the two halves into each other, as a fast Fourier transform does: log2 width
+    layers mix all units, and more reach more of the group. `projection` leaves the group in a training step; `project`
+    brings it back. With r < width the first r columns of a fresh W are uniform. det W is 1, (-1)^flips, (-1)^r, fixed
+    and free; exp(A) reaches every rotation, Cayley with D every orthogonal matrix but those for which W D has an
+    eigenvalue -1.
 
     Complex units: W is unitary, and h, the rows of `weight_ih` and `bias_ih` and the columns of `readout` hold the
     real parts of all units first, then the imaginary parts: y = Re(C h) for C = readout[:, :width] - i
     readout[:, width:]. The prepared `weight_hh` is [[Re W, -Im W], [Im W, Re W]], orthogonal of size 2 width.
     `exponential` and `cayley` add the imaginary part `symmetric` of A, width (width + 1) / 2; reflectors are
-    [Re v, Im v]; `householder` ends with trained phases `phase` (width); `projection` holds (2, width, width).
+    [Re v, Im v]; `householder` ends with trained phases `phase` (width), each layer of `rotations` with its own,
+    `phase` (q, width); `projection` holds (2, width, width).
 
     Other weights: `weight_ih` (units, input), entries of variance 1 / input_size; `readout` (readout_size, units),
     variance 1 / units; with `bias` also `bias_ih` (units), 0 at first; optionally `initial_h` (units).
@@ -48,13 +52,17 @@ class UnitaryRNN(Recurrence):
         activation: any pointwise name, which acts on real and imaginary parts alike; or `modrelu`, (|a| + b)_+ a / |a|
             with the trained `modulus_bias` b (width) in place of `bias_ih`, the identity without bias.
         reflections: r of `householder`, at most width, which is the default.
+        rotations: q of `rotations`, twice log2 width by default; width must be even.
         flipped: share of the units whose sign D flips in `cayley`; D is fixed.
     Raises:
-        ValueError: for sizes below 1, more reflections than units, a share above 1, or names that do not exist.
+        ValueError: for sizes below 1, more reflections than units, an odd width with rotations, a share above 1, or
+            names that do not exist.
 
-    Cost: W is made once a sequence in O(width^3), whatever the length and, under `jax.vmap` over sequences, the batch.
+    Cost: W is made once a sequence in O(width^3), with r reflections or q rotations in O(width^2 r) or O(width^2 q),
+    whatever the length and, under `jax.vmap` over sequences, the batch.
     Source: exponential and Cayley maps, Householder products and projection are classical; modrelu is from Arjovsky,
-    Shah and Bengio (arXiv 1511.06464), D from Helfrich, Willmott and Ye (arXiv 1707.09520).
+    Shah and Bengio (arXiv 1511.06464), D from Helfrich, Willmott and Ye (arXiv 1707.09520), layers of rotations from
+    Jing and others (arXiv 1612.05231), with our shuffle.
     """
 
     input_size: int
@@ -66,12 +74,15 @@ class UnitaryRNN(Recurrence):
     complex: bool = False
     reflections: int | None = None
     flipped: float = 0.5
+    rotations: int | None = None
 
     def __post_init__(self) -> None:
         known(self.parametrisation, PARAMETRISATIONS, "parametrisation of an orthogonal matrix")
         if self.activation != MODRELU:
             activation(self.activation)
-        check_sizes(self, "input_size", "width", "readout_size", "reflections")
+        check_sizes(self, "input_size", "width", "readout_size", "reflections", "rotations")
+        if self.parametrisation == "rotations" and self.width % 2:
+            raise ValueError(f"rotations turn units in pairs, and {self.width} units are odd; give an even width")
         if self.reflections is not None and self.reflections > self.width:
             raise ValueError(
                 f"{self.reflections} reflections are more than {self.width} units need; give at most width, or None"
@@ -114,6 +125,8 @@ class UnitaryRNN(Recurrence):
             return _real_form(*weights["weight_hh"]) if self.complex else weights["weight_hh"]
         if self.parametrisation == "householder":
             return _reflected(weights)
+        if self.parametrisation == "rotations":
+            return _turned(weights)
         if self.parametrisation == "exponential":
             return _exponential(self._generator(weights))
         return _cayley(self._generator(weights)) * self._signs
@@ -135,7 +148,7 @@ class UnitaryRNN(Recurrence):
 
     def prepare(self, weights: Weights) -> Weights:
         """The weights of an RNN: `weight_hh` made, and all that is not part of its parametrisation."""
-        made_of = ("skew", "symmetric", "reflectors", "phase")
+        made_of = ("skew", "symmetric", "reflectors", "angle", "phase")
         rest = {name: jnp.asarray(w) for name, w in weights.items() if name not in made_of}
         return rest | {"weight_hh": self.recurrent_matrix(weights)}
 
@@ -205,6 +218,20 @@ def _reflected(weights: Weights) -> Square:
     return w @ _rotation(weights["phase"]) if "phase" in weights else w
 
 
+def _turned(weights: Weights) -> Square:
+    """(S R_q) ... (S R_1), with the phases of complex units after each S."""
+    angle = weights["angle"]
+    n = 2 * angle.shape[1]
+    cos, sin = jnp.cos(angle)[..., None], jnp.sin(angle)[..., None]
+    w = jnp.eye(n, dtype=jnp.result_type(angle, jnp.complex64) if "phase" in weights else angle.dtype)
+    for k in range(len(angle)):
+        low, high = jnp.split(w, 2)
+        turned = jnp.stack([cos[k] * low - sin[k] * high, sin[k] * low + cos[k] * high], 1)
+        w = turned.reshape(n, n)  # unit i of the first half, then unit i of the second
+        w = w * jnp.exp(1j * weights["phase"][k])[:, None] if "phase" in weights else w
+    return _real_form(w.real, w.imag) if "phase" in weights else w
+
+
 def _rotation(phase: Float[Array, " width"]) -> Square:
     """The phases exp(i phase) of complex units in real form."""
     return _real_form(jnp.diag(jnp.cos(phase)), jnp.diag(jnp.sin(phase)))
@@ -237,6 +264,8 @@ def _fresh(layer: UnitaryRNN, key: PRNGKeyArray, dtype: Any) -> Weights:
         return {"weight_hh": _parts(haar) if layer.complex else haar}
     if layer.parametrisation == "householder":
         return _haar_reflections(layer, key, dtype)
+    if layer.parametrisation == "rotations":
+        return _random_angles(layer, key, dtype)
     return _random_rotation(layer, key, dtype)
 
 
@@ -262,6 +291,16 @@ def _random_rotation(layer: UnitaryRNN, key: PRNGKeyArray, dtype: Any) -> Weight
     n = layer.width
     weights = {"skew": generator[:n, :n][jnp.triu_indices(n, 1)]}
     return weights | ({"symmetric": generator[n:, :n][jnp.triu_indices(n)]} if layer.complex else {})
+
+
+def _random_angles(layer: UnitaryRNN, key: PRNGKeyArray, dtype: Any) -> Weights:
+    """Uniform angles, and phases for complex units."""
+    key_angle, key_phase = jax.random.split(key)
+    q = layer.rotations or 2 * max(1, (layer.width - 1).bit_length())
+    weights = {"angle": jax.random.uniform(key_angle, (q, layer.width // 2), dtype, -jnp.pi, jnp.pi)}
+    if layer.complex:
+        weights["phase"] = jax.random.uniform(key_phase, (q, layer.width), dtype, -jnp.pi, jnp.pi)
+    return weights
 
 
 def _haar_reflections(layer: UnitaryRNN, key: PRNGKeyArray, dtype: Any) -> Weights:

@@ -118,7 +118,7 @@ def _twin(network: Network, phi: Activation, wanted: Wanted) -> Twin:
     if copies is not None and (phi.name != "group_sort" or copies.max() == 1):
         found = duplicated_network(network, copies)
         return _certified(network, found, "exact", f"W^T M W = M for the copies {copies.tolist()} of the units")
-    if phi.name == "linear" and wanted.horizon is not None and _norm(network) <= 1 + network.states * EPS:
+    if phi.name == "linear" and wanted.horizon is not None and network.norm <= 1 + network.states * EPS:
         return _delayed(network, wanted.horizon)
     if phi.dead_zone:
         return _within_dead_zone(network, phi, wanted)
@@ -139,7 +139,7 @@ def states_on(network: Network, name: str, data: Sequences) -> Float[np.ndarray,
 
 def _within_one(network: Network, eps: float) -> tuple[Network, float]:
     """Singular values above 1 by the rounding of a short format put to 1, and the largest change of one."""
-    excess = _norm(network) - 1
+    excess = network.norm - 1
     if not network.states * EPS < excess <= network.states * eps:
         return network, 0.0
     left, values, right = np.linalg.svd(network.weight_hh)
@@ -153,7 +153,9 @@ def _relu(network: Network, wanted: Wanted) -> Twin:
     pruning = prune(network, wanted.inputs, wanted.horizon)
     if not len(pruning.kept):
         return _certified(network, _silent(network), "exact", "no unit fires or reaches an output, so y = 0")
-    kept = replace(network.part(pruning.kept), bias=pruning.bias)
+    kept = network
+    if len(pruning.kept) < network.states:
+        kept = replace(network.part(pruning.kept), bias=pruning.bias)
     scaled, scale = _contractive(kept, wanted)
     pruned = network.states - kept.states
     if wanted.inputs is None and wanted.data is None:
@@ -200,7 +202,7 @@ def _contractive(network: Network, wanted: Wanted) -> tuple[Network, Float[np.nd
         ValueError: if no scaling brings it to 1.
     """
     slack = network.states * EPS
-    if _norm(network) < 1 - slack or (_norm(network) <= 1 + slack and _bounded_at_one(network, wanted)):
+    if network.norm < 1 - slack or (network.norm <= 1 + slack and _bounded_at_one(network, wanted)):
         return network, np.ones(network.states)
     best = rescale(network.weight_hh)
     if best.norm <= 1 + network.states * EPS:
@@ -208,7 +210,7 @@ def _contractive(network: Network, wanted: Wanted) -> tuple[Network, Float[np.nd
     found = verdict(network, "relu", wanted.inputs, wanted.horizon)
     certified = f" (a certificate proves {best.proven:.6g})" if best.proven >= 1 else ""
     raise ValueError(
-        f"an orthogonal twin was asked for, but the norm of weight_hh is {_norm(network):.6g}, and {best.infimum:.6g} "
+        f"an orthogonal twin was asked for, but the norm of weight_hh is {network.norm:.6g}, and {best.infimum:.6g} "
         f"at best once units are rescaled{certified}; it is {found.outcome}: {found.reason}. Scale the recurrent "
         "weights, or train with a norm below 1"
     )
@@ -250,7 +252,7 @@ def _dilated(network: Network, wanted: Wanted) -> tuple[Float[np.ndarray, " stat
     if isinstance(wanted.states, int):
         cut = truncated(network.weight_hh, max(0, min(wanted.states, 2 * network.states) - network.states))
         return one, completed(cut.corner, (cut.directions * cut.sizes).T, cut.rounding)
-    if wanted.states == "minimal" and _norm(network) < 1:
+    if wanted.states == "minimal" and network.norm < 1:
         unit = to_unit_norm(network.weight_hh).scale
         return unit, dilate(scaled_matrix(network.weight_hh, unit), UNIT)
     return one, dilate(network.weight_hh)
@@ -289,14 +291,14 @@ def _all_bounds(network: Network, rows: Float[np.ndarray, "extra state"], wanted
 def _parked(network: Network, phi: Activation, wanted: Wanted) -> Twin:
     """Extra units where phi is constant, or nearly."""
     copied, copies = network, np.ones(network.states, int)
-    if _norm(network) > 1 + network.states * EPS:
+    if network.norm > 1 + network.states * EPS:
         found = copies_for(network.weight_hh, MOST_COPIES * network.states)
         if found is None:
             raise _refusal(network, phi, wanted)
         copied, copies = duplicated_network(network, found), found
     dilation = dilate(copied.weight_hh)
     limit = state_limit(copied, phi, wanted.inputs, wanted.horizon)
-    if not phi.flat and phi.lipschitz * _norm(network.scaled(copies**-0.5)) >= 1:
+    if not phi.flat and phi.lipschitz * network.scaled(copies**-0.5).norm >= 1:
         raise _refusal(network, phi, wanted)
     parking = parked_bias(dilation, phi, limit, 0.0 if phi.flat else wanted.epsilon)
     sums = np.abs(dilation.into_extra) @ limit + np.abs(dilation.among_extra).sum(1) * abs(parking.start)
@@ -323,7 +325,7 @@ def _parked(network: Network, phi: Activation, wanted: Wanted) -> Twin:
 
 def _within_dead_zone(network: Network, phi: Activation, wanted: Wanted) -> Twin:
     """Extra units that stay in the dead zone around 0."""
-    if wanted.inputs is None or _norm(network) >= 1:
+    if wanted.inputs is None or network.norm >= 1:
         raise _refusal(network, phi, wanted)
     dilation = dilate(network.weight_hh)
     bound = norm_bound(network, dilation.into_extra, wanted.inputs, wanted.horizon) * (1 + 64 * wanted.eps)
@@ -350,9 +352,9 @@ def modrelu_twin(network: Network, wanted: Wanted) -> Twin:
         ValueError: if the norm is above 1, or nothing bounds the inputs.
     """
     network, clipped = _within_one(network, wanted.eps)
-    if _norm(network) > 1 + network.states * EPS:
+    if network.norm > 1 + network.states * EPS:
         raise ValueError(
-            f"a unitary twin of modReLU units was asked for, but the norm of weight_hh is {_norm(network):.6g}, and "
+            f"a unitary twin of modReLU units was asked for, but the norm of weight_hh is {network.norm:.6g}, and "
             "they cannot be rescaled; scale the recurrent weights below 1"
         )
     dilation = dilate(network.weight_hh)
@@ -384,10 +386,6 @@ def _given(wanted: Wanted) -> Inputs:
     if wanted.inputs is None:
         raise ValueError("a bound on the inputs is needed here; give input_bound= or input_box=")
     return wanted.inputs
-
-
-def _norm(network: Network) -> float:
-    return float(np.linalg.norm(network.weight_hh, 2))
 
 
 def _extra(dilation: Dilation) -> Inexact[np.ndarray, "extra extra"]:
@@ -423,9 +421,9 @@ def _certified(
 ) -> Twin:
     """The twin with its certificate."""
     network = before if kept is None else kept
-    scaled = network.weight_hh if scale is None else scaled_matrix(network.weight_hh, scale)
+    scaled = network if scale is None or (scale == 1).all() else network.scaled(scale)
     gram = after.weight_hh.conj().T @ after.weight_hh
-    count = None if kept is None else states_needed(scaled)  # a bound that holds for ReLU
+    count = None if kept is None else states_needed(scaled.weight_hh)  # a bound that holds for ReLU
     certificate = LayerCertificate(
         outcome=outcome,
         reason=reason,
@@ -433,8 +431,8 @@ def _certified(
         states=after.states,
         fewest=count and count.lower,
         fewest_holds=count.lower_holds if count else "",
-        norm=_norm(before),
-        scaled_norm=float(np.linalg.norm(scaled, 2)),
+        norm=before.norm,
+        scaled_norm=scaled.norm,
         pruned=pruned,
         bounds=bounds or {},
         used=used,

@@ -290,10 +290,11 @@ def _rounded(
 def _multiplicity(w: Inexact[np.ndarray, "state state"]) -> int:
     """Largest dim ker(W - z I) over eigenvalues z inside the unit circle; 0 if all lie on it."""
     tolerance = SAME * max(1.0, np.linalg.norm(w, 2))
-    inside = [z for z in np.linalg.eigvals(w) if abs(z) < 1 - tolerance]
+    inside = np.linalg.eigvals(w)
+    inside = inside[np.abs(inside) < 1 - tolerance]
     found = min(len(inside), 1)
     for z in inside:
-        if sum(abs(z - other) < tolerance for other in inside) > found:
+        if (np.abs(z - inside) < tolerance).sum() > found:
             near = np.linalg.svd(w - z * np.eye(len(w)), compute_uv=False)
             found = max(found, int((near < tolerance).sum()))
     return found

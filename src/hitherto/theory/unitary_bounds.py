@@ -208,9 +208,14 @@ def norm(matrix: Inexact[np.ndarray, "row column"]) -> float:
     return float(np.linalg.norm(matrix, 2)) * (1 + max(matrix.shape) * EPS) if matrix.size else 0.0
 
 
+def norm_above(network: Network) -> float:
+    """|W|, rounded outwards."""
+    return network.norm * (1 + network.states * EPS)
+
+
 def _farthest(network: Network, push: float, updates: int | None) -> float:
     """A bound on |h[0]|, ..., |h[updates - 1]|."""
-    return farthest(norm(network.weight_hh), float(np.linalg.norm(network.initial)), push, updates)
+    return farthest(norm_above(network), float(np.linalg.norm(network.initial)), push, updates)
 
 
 def _push(network: Network, inputs: Inputs) -> float:
@@ -223,6 +228,6 @@ def _push(network: Network, inputs: Inputs) -> float:
 def _no_bound(network: Network) -> ValueError:
     return ValueError(
         f"a bound on the states was asked for over an infinite horizon with a recurrent norm of "
-        f"{norm(network.weight_hh):.9g}, which bounds nothing; give a horizon in steps, or a network whose norm is "
+        f"{norm_above(network):.9g}, which bounds nothing; give a horizon in steps, or a network whose norm is "
         "below 1, such as the one before it was rescaled to norm 1"
     )

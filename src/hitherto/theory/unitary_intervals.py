@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from hitherto.theory.unitary_network import Inputs, Network, refuse_complex
 
+POWERS = 30  # steps of the power iteration
 Box = tuple[Float[np.ndarray, " state"], Float[np.ndarray, " state"]]
 LONGEST = 10_000  # steps without an end to them; the rest is bounded as one
 SETTLED = 1e-12  # a rest below this, relative to the states, ends the steps
@@ -114,7 +115,20 @@ def _next(
 
 
 def _summed_powers(size: Float[np.ndarray, "state state"]) -> Float[np.ndarray, "state state"] | None:
-    """|W| + |W|^2 + ... = (I - |W|)^-1 |W|; None if the sum diverges."""
-    if np.abs(np.linalg.eigvals(size)).max() >= 1:
-        return None
+    """|W| + |W|^2 + ... = (I - |W|)^-1 |W|; None if the sum diverges.
+
+    Most matrices are told by the bounds of Collatz and Wielandt: for x > 0 the spectral radius lies between the least
+    and the largest ratio of |W| x to x.
+    """
+    x = np.ones(len(size))
+    for _ in range(POWERS):
+        after = size @ x
+        if (after >= x).all():
+            return None
+        if (after < x).all():
+            break
+        x = after + np.finfo(float).tiny + 1e-3 * after.max()
+    else:
+        if np.abs(np.linalg.eigvals(size)).max() >= 1:
+            return None
     return np.linalg.solve(np.eye(len(size)) - size, size)

@@ -6,6 +6,7 @@ Two networks are equivalent if their outputs agree for all inputs of the set; th
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Inexact, Integer, Shaped
@@ -51,6 +52,11 @@ class Network:
     def inputs(self) -> int:
         """Entries of x."""
         return self.weight_ih.shape[1]
+
+    @cached_property
+    def norm(self) -> float:
+        """|W|, its largest singular value."""
+        return float(np.linalg.norm(self.weight_hh, 2))
 
     def scaled(self, scale: Float[np.ndarray, " state"]) -> "Network":
         """(D^-1 W D, D^-1 F, D^-1 b, C D, D^-1 h[-1]): for positive D the same map if phi(d z) = d phi(z) for d > 0."""

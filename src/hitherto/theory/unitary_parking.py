@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from hitherto.theory.unitary import Dilation
 from hitherto.theory.unitary_activations import Activation
-from hitherto.theory.unitary_bounds import farthest, norm
+from hitherto.theory.unitary_bounds import farthest, norm, norm_above
 from hitherto.theory.unitary_network import Inputs, Network
 
 
@@ -89,7 +89,7 @@ def state_limit(
         raise ValueError(f"{phi.name} is unbounded, so a bound on its states needs one on the inputs; give `inputs`")
     push = phi.lipschitz * (norm(network.weight_ih) * inputs.radius + float(np.linalg.norm(network.bias)))
     push += float(np.sqrt(network.states) * np.abs(phi.apply(np.zeros(1)))[0])
-    rate = phi.lipschitz * norm(network.weight_hh)
+    rate = phi.lipschitz * norm_above(network)
     radius = farthest(rate, float(np.linalg.norm(start)), push, horizon)
     if not np.isfinite(radius):
         raise ValueError(

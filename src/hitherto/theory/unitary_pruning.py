@@ -64,9 +64,12 @@ def unread_units(
 ) -> Bool[np.ndarray, " state"]:
     """Whether no path leads from a unit to the output, for units of any activation."""
     read = (readout != 0).any(0)
-    for _ in range(len(read)):
-        read = read | (weight_hh[read] != 0).any(0)
-    return ~read
+    linked = weight_hh != 0
+    while True:
+        reached = read | linked[read].any(0)
+        if (reached == read).all():
+            return ~read
+        read = reached
 
 
 def _reasons(network: Network, inputs: Inputs | None, horizon: int | None) -> dict[str, Bool[np.ndarray, " state"]]:

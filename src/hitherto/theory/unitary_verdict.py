@@ -14,7 +14,7 @@ from scipy.optimize import linprog
 
 from hitherto.theory.unitary import dilate
 from hitherto.theory.unitary_activations import Activation, activation
-from hitherto.theory.unitary_bounds import norm, norm_bound
+from hitherto.theory.unitary_bounds import norm, norm_above, norm_bound
 from hitherto.theory.unitary_limits import VisibleModes, fixed_point, impulse_response, visible_modes
 from hitherto.theory.unitary_network import EPS, Inputs, Network, refuse_complex, scaled_matrix
 from hitherto.theory.unitary_positive import bound_free, bound_free_scale
@@ -58,7 +58,7 @@ class _Question:
     @property
     def norm(self) -> float:
         """|W|, and 1 where it is 1 up to rounding."""
-        found = float(np.linalg.norm(self.network.weight_hh, 2))
+        found = self.network.norm
         return 1.0 if abs(found - 1) <= self.network.states * EPS else found
 
     def points(self) -> Iterator[Float[np.ndarray, " input"]]:
@@ -279,13 +279,13 @@ def _floor(question: _Question, modes: VisibleModes, where: str) -> Verdict:
 
 
 def _modrelu(network: Network, inputs: Inputs | None, horizon: int | None) -> Verdict:
-    size = float(np.linalg.norm(network.weight_hh, 2))
+    size = network.norm
     if size > 1 + network.states * EPS:
         return Verdict("undecided", "dilation", f"the norm is {size:.6g}")
     dilation = dilate(network.weight_hh)
     if len(dilation.among_extra) == 0:
         return Verdict("exact", "dilation", "W is unitary", network.states)
-    if inputs is None or (horizon is None and norm(network.weight_hh) >= 1):
+    if inputs is None or (horizon is None and norm_above(network) >= 1):
         return Verdict("undecided", "dilation", "a bound on the inputs is needed, and a horizon where the norm is 1")
     return Verdict("exact on bounded inputs", "dilation", f"the norm is {size:.6g}", len(dilation.weight_hh))
 
