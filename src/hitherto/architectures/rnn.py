@@ -1,6 +1,7 @@
 """The simple (Elman) recurrent layer, linear or with any named activation."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -31,6 +32,8 @@ class RNN(AbstractCell):
             y takes readout / sqrt(width), and stored entries have variances `variance`, `input_variance`,
             `readout_variance`; `ntk_unit`: all stored entries have variance 1 and the deviations are multiplied on.
             `mean_field`: y takes readout / width, stored with variance `readout_variance`, the rest as in `standard`.
+        norm_limit: training clips the singular values of the stored weight_hh to it after every step, if given; with 1
+            and an activation of slopes up to 1 the network stays contractive. Fresh weights may lie above.
     """
 
     input_size: int
@@ -45,10 +48,13 @@ class RNN(AbstractCell):
     parametrisation: str = "standard"
     input_variance: float = 1.0
     readout_variance: float = 1.0
+    norm_limit: float | None = None
     gates: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         check_layer(self)
+        if self.norm_limit is not None and not 0 < self.norm_limit < inf:
+            raise ValueError(f"norm_limit={self.norm_limit} was asked for; give a number above 0, or None for no limit")
 
     @property
     def visible_size(self) -> int:
@@ -66,6 +72,13 @@ class RNN(AbstractCell):
     def prepare(self, weights: Weights) -> Weights:
         """The weights times what the parametrisation multiplies them by."""
         return weights if self.parametrisation == "standard" else scaled(self, weights)
+
+    def project(self, weights: Weights) -> Weights:
+        """`weight_hh` with singular values up to `norm_limit`, the nearest such matrix in the Frobenius norm."""
+        if self.norm_limit is None:
+            return weights
+        left, values, right = jnp.linalg.svd(weights["weight_hh"])
+        return weights | {"weight_hh": (left * jnp.minimum(values, self.norm_limit)) @ right}
 
     @property
     def nonlinearities(self) -> dict[str, str]:

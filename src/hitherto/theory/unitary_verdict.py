@@ -26,6 +26,7 @@ Outcome = Literal["exact", "exact on bounded inputs", "epsilon", "impossible", "
 MOST_COPIES = 8  # of units, on average
 POINTS = 4  # constant inputs at which slopes are read
 FINITE = "the horizon is finite, and refusals are about all horizons"
+LARGEST = 5_000_000  # coefficients of a linear program
 INSIDE = 1e-6  # least margin of a preactivation from its kink
 
 
@@ -319,9 +320,12 @@ def _negative(question: _Question) -> bool:
 def _steered(network: Network, inputs: Inputs | None) -> bool:
     """Whether n inputs lead from h[-1] to a fixed point of some constant input, with all ReLU units on at all steps.
 
-    Unknown are the n inputs, the constant one and the least preactivation, which is maximised.
+    Unknown are the n inputs, the constant one and the least preactivation, which is maximised. Programs of more than
+    `LARGEST` coefficients are not tried.
     """
     n, m = network.states, network.inputs
+    if n * n * (n + 1) * m > LARGEST:
+        return False
     reach, start = [np.zeros((n, (n + 1) * m))], network.initial
     offsets = []
     for step in range(n):
