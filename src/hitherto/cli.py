@@ -125,6 +125,14 @@ def check(name: str | None = None, /, *, size: str = "ci", json: bool = False) -
     return check_claims(name, size, json)
 
 
+def whole(text: str) -> int:
+    """A whole number as it was written; 2.5 is none."""
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} was given for a whole number; give one without a point") from error
+
+
 predict = App(name="predict", help="What theory says before a model is trained.")
 measure = App(name="measure", help="One measurement of a model.")
 draw = App(name="draw", help="Pictures for slides.")
@@ -134,6 +142,7 @@ advise = App(name="advise", help="Which sizes a memory needs.")
 for group in (advise, predict, measure, convert, verdict, draw):
     app.command(group)
 Widths = Annotated[list[int], Parameter(consume_multiple=True)]
+Steps = Annotated[int | None, Parameter(converter=lambda _, tokens: whole(tokens[0].value))]
 Cuts = Annotated[list[int] | None, Parameter(consume_multiple=True)]
 
 
@@ -332,7 +341,7 @@ def convert_unitary(
     input_bound: float | None = None,
     box: tuple[float, float] | None = None,
     data: Path | None = None,
-    horizon: int | None = None,
+    horizon: Steps = None,
     epsilon: float | None = None,
     states: str = "dilation",
     layer: str | None = None,
@@ -378,7 +387,7 @@ def verdict_unitary(
     *,
     input_bound: float | None = None,
     box: tuple[float, float] | None = None,
-    horizon: int | None = None,
+    horizon: Steps = None,
     exact: bool = False,
     layer: str | None = None,
     activation: str | None = None,

@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from conftest import oracle
+from scipy.linalg import block_diag
 
 from hitherto.architectures.gated import LSTM
 from hitherto.architectures.outside import load
@@ -418,8 +419,10 @@ def bare(w, f) -> Model:
 
 def test_a_norm_of_one_without_a_horizon():
     assert to_unitary(bare(np.eye(1), np.eye(1)), input_bound=1.0).certificate.states == 1  # nothing to bound
+    assert to_unitary(bare(np.diag([1.0, 0.5]), np.ones((2, 1))), input_bound=1.0).certificate.outcome == "exact"
+    turn = np.array([[np.cos(1), -np.sin(1)], [np.sin(1), np.cos(1)]])
     with pytest.raises(ValueError, match="horizon"):
-        to_unitary(bare(np.diag([1.0, 0.5]), np.ones((2, 1))), input_bound=1.0)
+        to_unitary(bare(block_diag(turn, [[0.5, 0.4], [0.4, 0.5]]), np.ones((4, 1))), input_bound=1.0)
     turned = np.array([[np.cos(1), -0.5 * np.sin(1)], [np.sin(1), 0.5 * np.cos(1)]])
     rescued = to_unitary(bare(turned, np.ones((2, 1))), input_bound=1.0).certificate.layers[0]
     assert rescued.scaled_norm < rescued.norm

@@ -50,6 +50,8 @@ _FAMILIES: dict[str, tuple[tuple[float, ...], Callable[..., tuple]]] = {
     "softplus": ((), lambda: (jax.nn.softplus, 1.0, 0.0, _INF)),
     "silu": ((), lambda: (jax.nn.silu, 1.0999, -0.2785, _INF)),
     "gelu": ((), lambda: (lambda a: jax.nn.gelu(a, approximate=False), 1.1290, -0.17, _INF)),
+    "abs": ((), lambda: (jnp.abs, 1.0, 0.0, _INF)),
+    "soft_shrink": ((0.5,), lambda s: (lambda a: a - jnp.clip(a, -s, s), 1.0, -_INF, _INF)),
     "exponential": ((), lambda: (jnp.exp, _INF, 0.0, _INF)),
     "affine": ((1.0, 0.0), lambda s, b: (lambda a: s * a + b, abs(s), -_INF, _INF)),
     "scaled_tanh": ((1.0, 1.0), lambda s, b: (lambda a: s * jnp.tanh(b * a), abs(s * b), -abs(s), abs(s))),

@@ -25,11 +25,11 @@ from hitherto.theory.unitary_intervals import interval_bound
 from hitherto.theory.unitary_network import EPS, Inputs, Network, scaled_matrix
 from hitherto.theory.unitary_parking import parked_bias, state_limit
 from hitherto.theory.unitary_positive import bound_free, bound_free_scale
-from hitherto.theory.unitary_pruning import prune
-from hitherto.theory.unitary_scaling import copies_for, rescale
+from hitherto.theory.unitary_pruning import Pruning, prune
+from hitherto.theory.unitary_scaling import Scaling, copies_for, rescale
 from hitherto.theory.unitary_twin import duplicated_network, orthogonal_copies
 from hitherto.theory.unitary_unit_norm import UNIT, to_unit_norm
-from hitherto.theory.unitary_verdict import MOST_COPIES, verdict
+from hitherto.theory.unitary_verdict import MOST_COPIES, Verdict, verdict
 
 AFFORDABLE = 25  # units times steps for which mixed-integer programs take seconds
 NEAR = 1e-6  # the epsilon of which a refusal tells the bias
@@ -152,25 +152,32 @@ def _within_one(network: Network, eps: float) -> tuple[Network, float]:
 def _relu(network: Network, wanted: Wanted) -> Twin:
     pruning = prune(network, wanted.inputs, wanted.horizon)
     if not len(pruning.kept):
-        return _certified(network, _silent(network), "exact", "no unit fires or reaches an output, so y = 0")
+        reason = "no unit fires or reaches an output, so y = 0"
+        return _certified(network, _silent(network), _bounded(pruning), reason, pruned=network.states)
     kept = network
     if len(pruning.kept) < network.states:
         kept = replace(network.part(pruning.kept), bias=pruning.bias)
     scaled, scale = _contractive(kept, wanted)
     pruned = network.states - kept.states
-    if wanted.inputs is None and wanted.data is None:
-        dilation, scale, bias = _without_bound(kept, scale, wanted)
-        reason = "I - W^T W has a nonnegative factor, so extra units never receive anything positive"
-        found = _extended(kept.scaled(scale), dilation, bias)
-        return _certified(network, found, "exact", reason, kept=kept, scale=scale, pruned=pruned)
+    without = wanted.inputs is None and wanted.data is None
+    if without or not _lasting(scaled, wanted):
+        try:
+            dilation, scale, bias = _without_bound(kept, scale, wanted)
+        except ValueError:
+            if without:
+                raise
+        else:
+            reason = "I - W^T W has a nonnegative factor, so extra units never receive anything positive"
+            found = _extended(kept.scaled(scale), dilation, bias)
+            return _certified(network, found, _bounded(pruning), reason, kept=kept, scale=scale, pruned=pruned)
     unit, dilation = _dilated(scaled, wanted)
     rows = dilation.into_extra / unit
     bias = _on_data(scaled, rows, wanted) if wanted.inputs is None else _on_set(scaled, rows, wanted)
     outcome = "exact on this data" if wanted.inputs is None else "exact on bounded inputs"
-    if isinstance(wanted.states, int):
+    if isinstance(wanted.states, int) and dilation.rounding > (kept.states + 8) * EPS:
         outcome = "truncated"
     elif not len(rows):
-        outcome = "exact"
+        outcome = _bounded(pruning)
     found = _extended(scaled.scaled(unit), dilation.flipped(bias.signs), bias.bias)
     bounds = {} if wanted.inputs is None else _all_bounds(scaled, rows * bias.signs[:, None], wanted)
     return _certified(
@@ -185,6 +192,17 @@ def _relu(network: Network, wanted: Wanted) -> Twin:
         used=tuple(sorted(set(bias.routes))),
         rounding=dilation.rounding,
     )
+
+
+def _bounded(pruning: Pruning) -> str:
+    """The outcome where the extra units ask for no bound: units that a bound keeps off may have gone."""
+    return "exact on bounded inputs" if pruning.off else "exact"
+
+
+def _lasting(network: Network, wanted: Wanted) -> bool:
+    """Whether bounds on the states last as long as is asked."""
+    slack = network.states * EPS
+    return network.norm < 1 - slack or _bounded_at_one(network, wanted)
 
 
 def _silent(network: Network) -> Network:
@@ -207,13 +225,27 @@ def _contractive(network: Network, wanted: Wanted) -> tuple[Network, Float[np.nd
     best = rescale(network.weight_hh)
     if best.norm <= 1 + network.states * EPS:
         return network.scaled(best.scale), best.scale
-    found = verdict(network, "relu", wanted.inputs, wanted.horizon)
-    certified = f" (a certificate proves {best.proven:.6g})" if best.proven >= 1 else ""
-    raise ValueError(
-        f"an orthogonal twin was asked for, but the norm of weight_hh is {network.norm:.6g}, and {best.infimum:.6g} "
-        f"at best once units are rescaled{certified}; it is {found.outcome}: {found.reason}. Scale the recurrent "
-        "weights, or train with a norm below 1"
-    )
+    raise NoTwin(network, best, verdict(network, "relu", wanted.inputs, wanted.horizon))
+
+
+class NoTwin(ValueError):
+    """A ReLU layer that no scaling of its units makes contractive.
+
+    Attributes:
+        norm: |W|.
+        scaling: the best scaling that was found, with the matrix that proves how low none can come.
+        verdict: whether that makes a twin impossible.
+    """
+
+    def __init__(self, network: Network, scaling: Scaling, found: Verdict) -> None:
+        proven = f" (a certificate proves {scaling.proven:.6g})" if scaling.proven >= 1 else ""
+        why = f": {found.reason}" if found.outcome == "impossible" else ""
+        super().__init__(
+            f"an orthogonal twin was asked for, but the norm of weight_hh is {network.norm:.6g}, and "
+            f"{scaling.infimum:.6g} at best once units are rescaled{proven}; it is {found.outcome}{why}. Scale the "
+            "recurrent weights, or train with a norm below 1"
+        )
+        self.norm, self.scaling, self.verdict = network.norm, scaling, found
 
 
 def _bounded_at_one(network: Network, wanted: Wanted) -> bool:
@@ -250,7 +282,15 @@ def _dilated(network: Network, wanted: Wanted) -> tuple[Float[np.ndarray, " stat
     """A further scale, and the dilation after it."""
     one = np.ones(network.states)
     if isinstance(wanted.states, int):
-        cut = truncated(network.weight_hh, max(0, min(wanted.states, 2 * network.states) - network.states))
+        if wanted.states < network.states:
+            raise ValueError(
+                f"{wanted.states} states were asked for, but a layer has {network.states} that fire and reach an "
+                "output; give at least as many"
+            )
+        whole = dilate(network.weight_hh)
+        if len(whole.weight_hh) <= wanted.states:
+            return one, whole
+        cut = truncated(network.weight_hh, wanted.states - network.states)
         return one, completed(cut.corner, (cut.directions * cut.sizes).T, cut.rounding)
     if wanted.states == "minimal" and network.norm < 1:
         unit = to_unit_norm(network.weight_hh).scale

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -13,7 +14,7 @@ from hitherto.conversions._unitary_layer import states_on
 from hitherto.core.model import Weights
 from hitherto.theory.unitary_activations import activation
 from hitherto.theory.unitary_bounds import state_set
-from hitherto.theory.unitary_network import Inputs, Network, ball, box
+from hitherto.theory.unitary_network import Inputs, Network, ball, box, refuse_not_finite
 from hitherto.theory.unitary_parking import state_limit
 
 RUNS = 4  # sequences that are drawn
@@ -46,8 +47,7 @@ class Signal(NamedTuple):
             return cls(ball(size, bound), None)
         if sides is None:
             return cls(None, None)
-        low, high = (np.array(np.broadcast_to(np.asarray(side, float), (size,))) for side in sides)
-        return cls(box(low, high), None)
+        return cls(_box(size, sides), None)
 
     @property
     def told(self) -> str:
@@ -89,6 +89,40 @@ class Signal(NamedTuple):
         x[far] = np.where(draw.uniform(size=x[far].shape) < 0.5, self.inputs.low, self.inputs.high)
         lengths = np.linalg.norm(x, axis=-1, keepdims=True)
         return x * np.minimum(1, self.inputs.radius / np.where(lengths > 0, lengths, 1))
+
+
+def _box(size: int, sides: tuple[Bound, Bound]) -> Inputs:
+    shapes = [np.shape(side) for side in sides]
+    if len(shapes) != 2 or not set(shapes) <= {(), (size,)}:
+        raise ValueError(
+            f"input_box was asked for with sides of shapes {shapes}; give (low, high), each a number or {size} of them"
+        )
+    low, high = (np.broadcast_to(np.asarray(side, float), (size,)) + 0.0 for side in sides)  # no negative zeros
+    return box(low, high)
+
+
+def refuse_weights(layer: RNN | UnitaryRNN, weights: Weights) -> None:
+    """Refuses weights of a layer that are missing, complex, or of another shape; biases may be missing.
+
+    Raises:
+        ValueError: naming the first, with what the layer takes.
+    """
+    taken = {name: leaf.shape for name, leaf in jax.eval_shape(lambda: layer.init(jax.random.key(0))).items()}
+    taken |= {"initial_h": (getattr(layer, "units", layer.width),), "readout_bias": (layer.output_size,)}
+    optional = {"bias_ih", "bias_hh", "modulus_bias", "initial_h", "readout_bias"}
+    for name, shape in taken.items():
+        if name not in weights and name not in optional:
+            raise ValueError(f"the weights of {layer} lack {name}; give it in shape {shape}")
+    for name, array in weights.items():
+        found = np.shape(array)
+        if name not in taken or found != taken[name]:
+            told = f"{taken[name]}" if name in taken else "no such weight"
+            raise ValueError(f"{name} of {layer} has shape {found}, and the layer takes {told}; give that")
+        if np.iscomplexobj(array):
+            raise ValueError(
+                f"{name} of {layer} is complex; give real numbers, complex units as real and imaginary parts"
+            )
+        refuse_not_finite(name, np.asarray(array, np.float64))
 
 
 def refuse_layer(layer: RNN | UnitaryRNN) -> None:

@@ -4,6 +4,7 @@ Every layer goes its own way (`_unitary_layer`); a stack hands the bound on the 
 the bound on its inputs.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from hitherto.architectures.unitary import MODRELU, UnitaryRNN
 from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
 from hitherto.conversions._unitary_fractions import outputs_in_fractions, twin_in_fractions
 from hitherto.conversions._unitary_layer import LayerCertificate, Wanted, modrelu_twin, twin
-from hitherto.conversions._unitary_signal import Bound, Signal, leaving, network_of, refuse_layer
+from hitherto.conversions._unitary_signal import Bound, Signal, leaving, network_of, refuse_layer, refuse_weights
 from hitherto.core.model import Architecture, Model, Weights, precision
 from hitherto.core.names import known
 from hitherto.theory.unitary_network import Network
@@ -80,9 +81,9 @@ def to_unitary(
     horizon: int | None = None,
     data: Float[np.ndarray, "... time input"] | None = None,
     mode: str = "exact",
-    epsilon: float | None = None,
+    epsilon: float | int | None = None,
     states: str | int = "dilation",
-    margin: float = 0.1,
+    margin: float | int = 0.1,
 ) -> UnitaryConversion:
     """The same map with orthogonal recurrent matrices, and N = n + rank(I - W^T W) states a layer or fewer.
 
@@ -123,8 +124,9 @@ def to_unitary(
     Source: Emami, Sahraee-Ardakan, Rangan and Fletcher (2019), Theorem 1, for 2 n states; all else is our derivation.
     """
     _refuse_arguments(model, input_bound, input_box, data, mode, epsilon, states)
-    if horizon is not None and (isinstance(horizon, bool) or horizon < 1):
-        raise ValueError(f"a unitary twin was asked for over {horizon} steps; give a horizon of at least 1, or None")
+    refuse_horizon(horizon)
+    if not 0 <= margin < np.inf:
+        raise ValueError(f"a margin of {margin} was asked for; give a share of at least 0")
     size = model.architecture.input_size
     if _is_exact(model):
         return _in_fractions(model, Signal.of(size, input_bound, input_box, data), horizon)
@@ -139,8 +141,9 @@ def to_unitary(
         eps=float(np.finfo(model.dtype).eps),
     )
     with precision(np.float64):
-        part = _part(model.architecture, model.astype(np.float64).weights, signal, asked, shows=False)
+        part = _part(model.architecture, model.weights, signal, asked, shows=False)
     found = Model(part.architecture, part.weights)
+    _warn_of_half_precision(model, found)
     gap, steps = _measured(model.astype(np.float64), found, signal, horizon)
     outcome = max((layer.outcome for layer in part.layers), key=WORST.index)
     return UnitaryConversion(found, UnitaryCertificate(outcome, signal.told, horizon, part.layers, gap, steps))
@@ -149,8 +152,20 @@ def to_unitary(
 # ---------------------------------------------------------------- arguments
 
 
+def refuse_horizon(horizon: Any) -> None:
+    """Refuses what is no number of steps.
+
+    Raises:
+        ValueError: for what is no whole number from 1 on, and not None.
+    """
+    if horizon is not None and (isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1):
+        raise ValueError(
+            f"a unitary twin was asked for over {horizon} steps; give a whole number from 1 on as horizon, or None"
+        )
+
+
 def _refuse_arguments(
-    model: Model, input_bound: Any, input_box: Any, data: Any, mode: str, epsilon: float | None, states: Any
+    model: Model, input_bound: Any, input_box: Any, data: Any, mode: str, epsilon: float | int | None, states: Any
 ) -> None:
     known(mode, MODES, "mode")
     if not isinstance(states, int) or isinstance(states, bool):
@@ -161,6 +176,15 @@ def _refuse_arguments(
         raise ValueError("input_bound, input_box and data say where inputs come from in three ways; give one of them")
     if (mode == "epsilon") != (epsilon is not None) or not (epsilon is None or 0 < epsilon < np.inf):
         raise ValueError(f'mode={mode!r} was asked for with epsilon={epsilon}; mode="epsilon" takes one above 0')
+
+
+def _warn_of_half_precision(model: Model, found: Model) -> None:
+    lowest = min((float(np.min(leaf, initial=0.0)) for leaf in jax.tree.leaves(found.weights)), default=0.0)
+    if model.dtype == np.float16 and lowest < -float(np.finfo(np.float16).max):
+        warnings.warn(
+            f"a bias of {lowest:.4g} is -inf in float16: the unit stays off as it should, but keep the twin in float32",
+            stacklevel=3,
+        )
 
 
 def _is_exact(model: Model) -> bool:
@@ -244,6 +268,7 @@ def _both(pair: Bidirectional, weights: Weights, signal: Signal, asked: Wanted, 
 
 
 def _layer(layer: RNN | UnitaryRNN, weights: Weights, signal: Signal, asked: Wanted, shows: bool) -> _Part:
+    refuse_weights(layer, weights)
     if isinstance(layer, UnitaryRNN) and layer.activation == MODRELU:
         return _modrelu_layer(layer, weights, signal, asked)
     refuse_layer(layer)

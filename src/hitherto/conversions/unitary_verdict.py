@@ -8,8 +8,8 @@ import numpy as np
 from hitherto.architectures.rnn import RNN
 from hitherto.architectures.unitary import UnitaryRNN
 from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
-from hitherto.conversions._unitary_signal import Bound, Signal, leaving, network_of, refuse_layer
-from hitherto.conversions.to_unitary import modrelu_network
+from hitherto.conversions._unitary_signal import Bound, Signal, leaving, network_of, refuse_layer, refuse_weights
+from hitherto.conversions.to_unitary import modrelu_network, refuse_horizon
 from hitherto.core.model import Architecture, Model, Weights, precision
 from hitherto.theory.unitary_bounds import norm
 from hitherto.theory.unitary_verdict import Verdict, verdict
@@ -51,10 +51,11 @@ def unitary_verdict(
 
     Cost: that of `theory.unitary_verdict.verdict` for each layer.
     """
+    refuse_horizon(horizon)
     signal = Signal.of(model.architecture.input_size, input_bound, input_box, None)
     found: list[LayerVerdict] = []
     with precision(np.float64):
-        _judge(model.architecture, model.astype(np.float64).weights, signal, _Asked(horizon, exact), "", found)
+        _judge(model.architecture, model.weights, signal, _Asked(horizon, exact), "", found)
     return tuple(found)
 
 
@@ -93,6 +94,7 @@ def _stack(
 def _layer(
     layer: RNN | UnitaryRNN, weights: Weights, signal: Signal, asked: _Asked, name: str, found: list[LayerVerdict]
 ) -> Signal:
+    refuse_weights(layer, weights)
     modrelu = layer.activation == "modrelu"
     if modrelu:
         network = modrelu_network(layer, weights)  # type: ignore[arg-type]

@@ -239,6 +239,8 @@ SOLVED = Quantity("solved", "1 where recall_accuracy is at least 0.99, else 0; i
 TASK_LOSS = Quantity("task_loss", "loss of the task, mean over asked steps: squared error, or nats")
 BITS_PER_SYMBOL = Quantity("bits_per_symbol", "task_loss of a prediction of symbols over ln 2", "bits")
 PARAMETERS = Quantity("parameters", "numbers that are trained")
+EXPLAINED_POWER = Quantity("explained_power", "1 - E|y - target|^2 / E|target|^2 with the weights of the best epoch")
+EXPLAINED_POWER_LAST = Quantity("explained_power_last", "explained_power with the weights after the last step")
 
 # Theory beside trained networks: theory/start_end.py
 SATURATION_LENGTH = Quantity(
@@ -286,6 +288,10 @@ FISHER_MEMORY = Quantity(
 TWIN_STATES = Quantity("twin_states", "states of an orthogonal network with the same outputs", "states")
 EXTRA_STATES = Quantity("extra_states", "largest |state| of the units that a twin adds", "state")
 EXTRA_DRIVE = Quantity("extra_drive", "largest W21 h that a twin's extra units receive", "state", ("bound",))
+DRIVE_BOUND = Quantity("drive_bound", "bound on the W21 h of any extra unit: its bias must lie as far below 0", "state")
+CONTRACTIVE_SHARE = Quantity(
+    "contractive_share", "share of drawn W for which this is the cheapest way to a norm below 1"
+)
 BIAS_PER_DECADE = Quantity("bias_per_decade", "fall of the extra bias of a near twin for a tenth of its error")
 LEAST_SCALED_NORM = Quantity("least_scaled_norm", "inf over positive diagonals D of the norm |D^-1 W D|")
 SCALED_NORM = Quantity("scaled_norm", "|D^-1 W D| for drawn W and D", "", ("draw",))

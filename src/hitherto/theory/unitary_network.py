@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Inexact, Integer, Shaped
 
 EPS = float(np.finfo(np.float64).eps)
+LARGEST = 1e150  # numbers whose squares are still far from the end of float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,9 @@ class Network:
                     f"{array.shape}; give {size} entries along axis {axis} of {axes}"
                 )
             refuse_not_finite(name, array)
+        for name in ("weight_hh", *places):
+            if (most := float(np.abs(getattr(self, name)).max(initial=0.0))) > LARGEST:
+                raise ValueError(f"{name} holds a number of size {most:.3g}, whose square leaves float64; scale units")
 
     @property
     def states(self) -> int:
@@ -93,12 +97,12 @@ class Inputs:
     radius: float | int
 
     def __post_init__(self) -> None:
-        finite = np.isfinite(self.low).all() and np.isfinite(self.high).all() and np.isfinite(self.radius)
+        finite = max(*np.abs(self.low), *np.abs(self.high), abs(self.radius)) <= LARGEST
         if not finite or self.low.shape != self.high.shape or (self.low > self.high).any() or self.radius < 0:
             raise ValueError(
                 f"a bound on the inputs was asked for with low {self.low}, high {self.high} and radius {self.radius}; "
-                "give finite ones with low <= high and a radius of at least 0, or do without: where I - W^T W has a "
-                "nonnegative factor no bound is needed (`bound_free`), and `data_bound` takes the states of a data set"
+                f"give numbers up to {LARGEST:g} with low <= high and a radius of at least 0, or do without: where "
+                "I - W^T W has a nonnegative factor no bound is needed, and data= takes a data set in its place"
             )
 
     def range(
@@ -129,7 +133,9 @@ def box(low: Float[np.ndarray, " input"], high: Float[np.ndarray, " input"]) -> 
     Raises:
         ValueError: as for `Inputs`.
     """
-    return Inputs(low, high, float(np.linalg.norm(np.maximum(np.abs(low), np.abs(high)))))
+    with np.errstate(over="ignore"):  # what is too large is refused in words
+        radius = float(np.linalg.norm(np.maximum(np.abs(low), np.abs(high))))
+    return Inputs(low, high, radius)
 
 
 def scaled_matrix(

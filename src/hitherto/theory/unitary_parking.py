@@ -86,7 +86,9 @@ def state_limit(
     if np.isfinite(phi.limit):
         return np.maximum(start, phi.limit)
     if inputs is None:
-        raise ValueError(f"{phi.name} is unbounded, so a bound on its states needs one on the inputs; give `inputs`")
+        raise ValueError(
+            f"nothing bounds the states of {phi.name} units without one on the inputs; give input_bound= or input_box="
+        )
     push = phi.lipschitz * (norm(network.weight_ih) * inputs.radius + float(np.linalg.norm(network.bias)))
     push += float(np.sqrt(network.states) * np.abs(phi.apply(np.zeros(1)))[0])
     rate = phi.lipschitz * norm_above(network)

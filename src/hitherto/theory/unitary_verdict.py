@@ -156,8 +156,8 @@ def _expansive(question: _Question, infimum: float, proven: float) -> Verdict:
         if modes.above(1.0):
             reason = f"at a fixed point with all units on, answers grow as {modes.radius:.6g}^k"
             return Verdict("impossible", "growth", reason)
-    told = f"no scaling brings the norm below {infimum:.6g}"
-    certified = f", and none below {proven:.6g} by a certificate" if proven >= 1 else ", as far as was searched"
+    told = f"no scaling that was found brings the norm below {infimum:.6g}"
+    certified = f", and none can below {proven:.6g}, by a certificate" if proven >= 1 else ""
     return Verdict("undecided", "dilation", told + certified)
 
 
@@ -218,15 +218,17 @@ def _smooth(question: _Question) -> Verdict:
 
 
 def _equal(question: _Question) -> Verdict:
-    """Whether smooth units other than copies have an equal twin."""
-    unknown = identifiable(question.network) if question.phi.identifiable else f"{question.phi.name} units may combine"
+    """Whether smooth units other than copies have an equal twin; what is rigorous is asked first."""
     if question.horizon is not None:
-        unknown = FINITE
-    elif unknown is None and invariant_weights(question.network.weight_hh) is not None:
+        return Verdict("undecided", "zero mode", f"no refusal applies, and {FINITE}")
+    if refused := _refused(question):
+        return refused
+    unknown = identifiable(question.network) if question.phi.identifiable else f"{question.phi.name} units may combine"
+    if unknown is None and invariant_weights(question.network.weight_hh) is not None:
         unknown = "copies in ratios that were not found could make W orthogonal"
     if unknown is None:
         return Verdict("impossible", "identifiability (generic)", "no copies of the units make W orthogonal")
-    return _refused(question) or Verdict("undecided", "zero mode", f"no refusal applies, and {unknown}")
+    return Verdict("undecided", "zero mode", f"no refusal applies, and {unknown}")
 
 
 def _near(question: _Question) -> int | None:
