@@ -21,6 +21,8 @@ TRUTH = {
     "leaky_relu(0.2)": lambda a: np.where(a < 0, 0.2 * a, a),
     "elu(1.5)": lambda a: np.where(a < 0, 1.5 * np.expm1(a), a),
     "softsign": lambda a: a / (1 + np.abs(a)),
+    "abs": np.abs,
+    "soft_shrink": lambda a: np.sign(a) * np.maximum(np.abs(a) - 0.5, 0),
     "softplus": lambda a: np.log1p(np.exp(a)),
     "silu": lambda a: a / (1 + np.exp(-a)),
     "gelu": lambda a: a * (1 + np.vectorize(erf)(a / np.sqrt(2))) / 2,
