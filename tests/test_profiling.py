@@ -33,7 +33,7 @@ def test_every_quantity_of_the_vocabulary_has_one_measure():
     elsewhere |= {"polynomial_degree", "input_degree", "log2_growth", "accuracy_by_length"}
     elsewhere |= {"state_order", "hankel_singular_values", "copy_reach", "noisy_memory", "fisher_memory"}
     elsewhere |= {"task_loss", "bits_per_symbol", "parameters", "function_gap", "copy_block_rank"}
-    elsewhere |= {"response_dimension", "word_hankel_rank", "numerator_degree"}
+    elsewhere |= {"response_dimension", "word_hankel_rank", "numerator_degree", "memory_prior", "kernel_drift"}
     elsewhere |= {"twin_states", "extra_states", "extra_drive", "bias_per_decade", "least_scaled_norm", "scaled_norm"}
     elsewhere |= {"orthogonality_defect", "response_rank", "response_norm", "late_response", "visible_moduli"}
     elsewhere |= {"zero_modes", "drive_bound", "contractive_share", "explained_power", "explained_power_last"}

@@ -51,6 +51,13 @@ if TYPE_CHECKING:
     from hitherto.measures.memory_curve import fisher_memory_curve, linear_memory_curve, noisy_memory_curve
     from hitherto.measures.polynomial_degree import exact_outputs, log2_growth, polynomial_degree
     from hitherto.measures.separation_rank import start_end_rank
+    from hitherto.measures.tangent_kernel import (
+        kernel_drift,
+        lag_kernel,
+        memory_prior,
+        response_kernel,
+        tangent_kernel,
+    )
     from hitherto.profiling import Profile, Settings, measure, profile
     from hitherto.training.fit import Fit, fit, sweep
     from hitherto.training.settings import Training
@@ -90,6 +97,7 @@ _HOMES = {
     "core.task": ("Demand", "Sequences", "Task"),
     "embedded": ("embedded_model",),
     "measures.cut_spectrum": ("cut_profile", "separation_spectrum"),
+    "measures.tangent_kernel": ("kernel_drift", "lag_kernel", "memory_prior", "response_kernel", "tangent_kernel"),
     "measures.linear_response": ("copy_reach", "hankel_rank", "hankel_singular_values", "markov_parameters"),
     "measures.linear_system": ("is_linear", "linear_system", "linearised"),
     "measures.memory_curve": ("fisher_memory_curve", "linear_memory_curve", "noisy_memory_curve"),
@@ -171,7 +179,9 @@ __all__ = [
     "hankel_singular_values",
     "horner_network",
     "is_linear",
+    "kernel_drift",
     "ladder_network",
+    "lag_kernel",
     "learning_rates",
     "linear_memory_curve",
     "linear_system",
@@ -180,6 +190,7 @@ __all__ = [
     "log2_growth",
     "markov_parameters",
     "measure",
+    "memory_prior",
     "multiplicative_to_cp",
     "noisy_memory_curve",
     "orthogonal_start",
@@ -187,12 +198,14 @@ __all__ = [
     "polynomial_degree",
     "predict",
     "profile",
+    "response_kernel",
     "run",
     "save",
     "separation_spectrum",
     "start_end_rank",
     "states_and_outputs",
     "sweep",
+    "tangent_kernel",
     "to_automaton",
     "to_json",
     "to_unitary",

@@ -284,6 +284,15 @@ FISHER_MEMORY = Quantity(
     ("lag",),
 )
 
+# Training in the kernel regime: measures/tangent_kernel.py, theory/linear_bias.py
+MEMORY_PRIOR = Quantity(
+    "memory_prior",
+    "|dL_j / d weights|^2: how fast gradient descent moves lag j of the impulse response",
+    "",
+    ("lag",),
+)
+KERNEL_DRIFT = Quantity("kernel_drift", "|K_after - K_before| / |K_before| of the tangent kernel: 0 for lazy training")
+
 # Unitary twins, orthogonal networks with the outputs of a given one: theory/unitary.py, papers/unitary_networks.py
 TWIN_STATES = Quantity("twin_states", "states of an orthogonal network with the same outputs", "states")
 EXTRA_STATES = Quantity("extra_states", "largest |state| of the units that a twin adds", "state")
