@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "constructions": {"core", "theory", "architectures"},
     "conversions": {"core", "theory", "architectures"},
     "tasks": {"core", "inputs"},
-    "training": {"core", "architectures", "tasks", "files"},
+    "training": {"core", "theory", "architectures", "tasks", "files"},
     "papers": {"core", "theory", "architectures", "measures", "tasks", "training", "inputs"}
     | {"constructions", "conversions"},
     "report": {"core"},

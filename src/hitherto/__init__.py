@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from hitherto.profiling import Profile, Settings, measure, profile
     from hitherto.training.fit import Fit, fit, sweep
     from hitherto.training.settings import Training
+    from hitherto.training.wide_linear import WideLinearRNN
 
 # Where each public name lives. They are imported on first use, so that `hitherto --help` does not wait for JAX.
 _HOMES = {
@@ -103,6 +104,7 @@ _HOMES = {
     "measures.memory_curve": ("fisher_memory_curve", "linear_memory_curve", "noisy_memory_curve"),
     "measures.polynomial_degree": ("exact_outputs", "log2_growth", "polynomial_degree"),
     "measures.separation_rank": ("start_end_rank",),
+    "training.wide_linear": ("WideLinearRNN",),
     "training.fit": ("Fit", "fit", "sweep"),
     "training.settings": ("Training",),
     "profiling": ("Profile", "Settings", "measure", "profile"),
@@ -155,6 +157,7 @@ __all__ = [
     "Untied",
     "Verdict",
     "WeightedAutomaton",
+    "WideLinearRNN",
     "adapt",
     "build",
     "check",
