@@ -136,10 +136,11 @@ def whole(text: str) -> int:
 predict = App(name="predict", help="What theory says before a model is trained.")
 measure = App(name="measure", help="One measurement of a model.")
 draw = App(name="draw", help="Pictures for slides.")
+designs = App(name="design", help="Starts of training that have a memory one wants.")
 convert = App(name="convert", help="Models with the same map in another form.")
 verdict = App(name="verdict", help="Whether another form exists, and by which theorem.")
 advise = App(name="advise", help="Which sizes a memory needs.")
-for group in (advise, predict, measure, convert, verdict, draw):
+for group in (advise, predict, measure, designs, convert, verdict, draw):
     app.command(group)
 Widths = Annotated[list[int], Parameter(consume_multiple=True)]
 Steps = Annotated[int | None, Parameter(converter=lambda _, tokens: whole(tokens[0].value))]
@@ -330,6 +331,128 @@ def measure_memory(model: Path, /, *, layer: str | None = None, noise: float = 0
     from hitherto.terminal.depth import print_memory
 
     print_memory(model, layer, noise, json)
+
+
+@predict.command(name="memory-prior")
+def predict_memory_prior(
+    *,
+    init: str = "gaussian",
+    nu_w: str = "0.9",
+    nu_f: str = "1",
+    nu_c: str = "1",
+    parametrisation: str = "entries",
+    gain: float = 1.0,
+    leak: float = 0.9,
+    low: float = 0.0,
+    high: float = 1.0,
+    layers: int = 2,
+    lags: int = 101,
+    width: int | None = None,
+    json: bool = False,
+) -> None:
+    """How fast gradient descent learns each lag from a random start, in the limit of great width.
+
+    Parameters
+    ----------
+    init
+        gaussian, orthogonal, identity, leaky, ring, real-modes, lru, step-sizes or stacked.
+    nu_w
+        Variance of the recurrent entries, times the width; digits are taken exactly. Of gaussian and stacked.
+    nu_f
+        Variance of the input weights.
+    nu_c
+        Variance of the readout weights, times the width.
+    parametrisation
+        Of gaussian: entries, multipliers, standard or framework.
+    gain
+        Of orthogonal, and of the random part of leaky.
+    leak
+        Of leaky: what stays of a unit by itself.
+    low
+        Least squared modulus (ring, lru), eigenvalue (real-modes) or step size (step-sizes).
+    high
+        The largest.
+    layers
+        Of stacked.
+    lags
+        How many.
+    width
+        Units, for how far the limit of great width can be trusted.
+    json
+        One JSON object.
+    """
+    from hitherto.terminal.linear_bias import Start, print_prior
+
+    start = Start(init, nu_w, nu_f, nu_c, parametrisation, gain, leak, low, high, layers)
+    print_prior(start, lags, width, json)
+
+
+@designs.default
+def design_memory(
+    *,
+    half_life: float | None = None,
+    mean_lag: float | None = None,
+    lag: int | None = None,
+    ratio: float = 10.0,
+    length: int = 1000,
+    nu_w: str = "0.9",
+    nu_f: str = "1",
+    nu_c: str = "1",
+    width: int | None = None,
+    json: bool = False,
+) -> None:
+    """The variance of recurrent weights for a memory one wants, and what could be changed instead.
+
+    Parameters
+    ----------
+    half_life
+        The lag at which the weight of lags has fallen to half of that of lag 0.
+    mean_lag
+        The mean of the lags by their weights.
+    lag
+        A lag that is to cost at most `ratio` times the steps of the quickest, over sequences of `length`.
+    ratio
+        See lag.
+    length
+        See lag.
+    nu_w
+        The variance that there is, for alternatives that keep it.
+    nu_f
+        Variance of the input weights.
+    nu_c
+        Variance of the readout weights, times the width.
+    width
+        Units, for how far the limit of great width can be trusted.
+    json
+        One JSON object.
+    """
+    from hitherto.terminal.linear_bias import Gaussian, print_design, target_of
+
+    print_design(target_of(half_life, mean_lag, lag, ratio, length), Gaussian(nu_w, nu_f, nu_c), width, json)
+
+
+@measure.command(name="memory-prior")
+def measure_memory_prior(
+    model: Path, /, *, layer: str | None = None, lags: int = 101, at_rest: bool = False, json: bool = False
+) -> None:
+    """How fast gradient descent moves each lag of a linear layer, with its weights as they are.
+
+    Parameters
+    ----------
+    model
+        A file with a linear layer and its readout.
+    layer
+        Which recurrent layer of the file, by name.
+    lags
+        How many.
+    at_rest
+        Take a layer with an activation as the linear one that it is for small inputs.
+    json
+        One JSON object.
+    """
+    from hitherto.terminal.linear_bias import measure_prior
+
+    measure_prior(model, layer, lags, at_rest, json)
 
 
 @convert.command(name="unitary")
