@@ -293,6 +293,30 @@ MEMORY_PRIOR = Quantity(
 )
 KERNEL_DRIFT = Quantity("kernel_drift", "|K_after - K_before| / |K_before| of the tangent kernel: 0 for lazy training")
 
+# Wide linear RNNs, L_j the response to the input j steps ago: papers/linear_bias_*.py
+LAG_KERNEL = Quantity("lag_kernel", "Theta_jl = dL_j/dweights . dL_l/dweights", "", ("lag", "other_lag"))
+TANGENT_KERNEL = Quantity(
+    "tangent_kernel", "dy/dweights . dy'/dweights of the last outputs for two sequences", "", ("sequence", "other")
+)
+RESPONSE_VARIANCE = Quantity("response_variance", "variance of the entries of L_j before training", "", ("lag",))
+MEAN_FACTOR = Quantity("mean_factor", "E |A^k|_F^2 / (n v^k) for n x n matrices of variance v / n", "", ("lag",))
+LAG_ERROR = Quantity(
+    "lag_error", "rms over draws of Theta_jj / rho_j - 1: how far the lags of a finite network are learnt otherwise"
+)
+WIDTH_EXPONENT = Quantity("width_exponent", "slope of the logarithm of an error against that of the width")
+TRAINED_RESPONSE = Quantity("trained_response", "L_j after training", "output per input", ("lag", "output", "input"))
+RESPONSE_MOVEMENT = Quantity("response_movement", "|L_j - L_j(0)|_F after training", "output per input", ("lag",))
+LOSS_CURVE = Quantity("loss_curve", "training loss over that before the first step", "", ("step",))
+TRAINING_GAP = Quantity(
+    "training_gap", "largest difference of two training losses at the same step, over that before the first"
+)
+HELD_OUT_R2 = Quantity("held_out_r2", "1 - sum |y - target|^2 / sum |target - mean target|^2 on data held out")
+PRIOR_MEAN_LAG = Quantity("prior_mean_lag", "sum j rho_j / sum rho_j", "steps")
+PRIOR_TOTAL = Quantity("prior_total", "sum rho_j")
+PRIOR_PEAK = Quantity("prior_peak", "the smallest lag of the largest rho_j", "steps")
+HALF_LEVEL = Quantity("half_level", "the largest lag with rho_j at least rho_0 / 2", "steps")
+LEARNING_COST = Quantity("learning_cost", "max_j rho_j c_j / (rho_d c_d): how much slower a lag is than the fastest")
+
 # Unitary twins, orthogonal networks with the outputs of a given one: theory/unitary.py, papers/unitary_networks.py
 TWIN_STATES = Quantity("twin_states", "states of an orthogonal network with the same outputs", "states")
 EXTRA_STATES = Quantity("extra_states", "largest |state| of the units that a twin adds", "state")

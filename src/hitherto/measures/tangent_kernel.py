@@ -28,7 +28,7 @@ LagKernel = Float[np.ndarray, "lag lag output output input input"]
 
 
 def lag_kernel(model: Model, lags: int, trained: tuple[str, ...] = TRAINED) -> LagKernel:
-    """Theta[j, l, a, b, p, q], the product of the parameter gradients of L[j][a, p] and L[l][b, q].
+    """Theta[j, l, a, b, p, q], the product of the gradients of entry (a, p) of L_j and entry (b, q) of L_l.
 
     With P_j = C A^j, Q_j = A^j B and m the multipliers of the parametrisation, it is the sum of a readout, an input and
     a recurrent part,
