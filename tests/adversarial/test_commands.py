@@ -15,7 +15,6 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -96,11 +95,13 @@ def points(out, id="t.e", key="a") -> list:
 # --- a run that is killed, stopped, doubled -------------------------------------------------------------------------
 
 RUNNER = """
+import signal
 import sys
 import toys
 from hitherto.cli import main
 from hitherto.terminal import experiments as commands
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job would ignore
     commands.EXPERIMENTS = (toys.experiment(toys.claim("slow", toys.slow_sum), n=range(1, 61)),)
     sys.exit(main(["run", "toy.squares", "--out", sys.argv[1]]))
 """
@@ -116,9 +117,8 @@ def started(tmp_path):
     def start() -> subprocess.Popen:
         environment = os.environ | {"PYTHONPATH": str(CORE), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, str(script), str(tmp_path / "out")]
-        heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a background job ignores
         pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        processes.append(subprocess.Popen(command, env=environment, preexec_fn=heeding, **pipes))
+        processes.append(subprocess.Popen(command, env=environment, **pipes))
         return processes[-1]
 
     yield start
