@@ -33,6 +33,15 @@ def test_help_does_not_import_jax():
     assert "--step-seconds" in done.stdout
 
 
+def test_a_closed_pipe_is_no_traceback():
+    code = "from hitherto.cli import main; import sys; sys.exit(main(['cite']))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_profile_writes_report_and_numbers(small, tmp_path, capsys):
     out, numbers = tmp_path / "r.html", tmp_path / "n.json"
     code = run(

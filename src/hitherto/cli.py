@@ -1,5 +1,6 @@
 """The command line: parse, call one public function, print."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -635,6 +636,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; errors that the user can mend are one line on standard error and exit status 2."""
     try:
         status = app(sys.argv[1:] if arguments is None else arguments, result_action="return_value")
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, ImportError) as error:
         print(f"hitherto: {error}", file=sys.stderr)
         return 2
