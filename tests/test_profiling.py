@@ -37,6 +37,9 @@ def test_every_quantity_of_the_vocabulary_has_one_measure():
     elsewhere |= {"twin_states", "extra_states", "extra_drive", "bias_per_decade", "least_scaled_norm", "scaled_norm"}
     elsewhere |= {"orthogonality_defect", "response_rank", "response_norm", "late_response", "visible_moduli"}
     elsewhere |= {"zero_modes", "drive_bound", "contractive_share", "explained_power", "explained_power_last"}
+    elsewhere |= {"lag_kernel", "tangent_kernel", "response_variance", "mean_factor", "lag_error", "width_exponent"}
+    elsewhere |= {"prior_total", "prior_mean_lag", "prior_peak", "half_level", "learning_cost", "trained_response"}
+    elsewhere |= {"response_movement", "loss_curve", "training_gap", "held_out_r2"}
     assert {q.name for q in QUANTITIES} - {q.name for q in measured} == weights | elsewhere
 
 

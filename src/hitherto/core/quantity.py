@@ -239,7 +239,7 @@ SOLVED = Quantity("solved", "1 where recall_accuracy is at least 0.99, else 0; i
 TASK_LOSS = Quantity("task_loss", "loss of the task, mean over asked steps: squared error, or nats")
 BITS_PER_SYMBOL = Quantity("bits_per_symbol", "task_loss of a prediction of symbols over ln 2", "bits")
 PARAMETERS = Quantity("parameters", "numbers that are trained")
-EXPLAINED_POWER = Quantity("explained_power", "1 - E|y - target|^2 / E|target|^2 with the weights of the best epoch")
+EXPLAINED_POWER = Quantity("explained_power", "1 - E|y - target|^2 / E|target|^2, with the weights of the best epoch")
 EXPLAINED_POWER_LAST = Quantity("explained_power_last", "explained_power with the weights after the last step")
 
 # Theory beside trained networks: theory/start_end.py
