@@ -27,6 +27,9 @@ from hitherto.cli import main
 from hitherto.core.model import Model, build, precision
 from hitherto.measures.transfer_function import denominator, numerator
 
+pytestmark = pytest.mark.slow  # minutes in all, beside the faster tests of the same things
+
+
 BITS = 1600
 
 

@@ -32,6 +32,9 @@ from hitherto.theory.unitary_network import Network, box
 from hitherto.theory.unitary_scaling import certified_norm, rescale
 from hitherto.theory.unitary_supremum import exact_bound
 
+pytestmark = pytest.mark.slow  # minutes in all, beside the faster tests of the same things
+
+
 EPS = np.finfo(float).eps
 PHI = {
     "relu": lambda z: np.maximum(z, 0),
