@@ -173,7 +173,7 @@ def test_parking_is_refused():
             parked_bias(dilation, activation(name), np.ones(2))
     with pytest.raises(ValueError, match="an exact twin was asked for"):
         parked_bias(dilation, activation("tanh"), np.ones(2))
-    with pytest.raises(ValueError, match="softplus is unbounded"):
+    with pytest.raises(ValueError, match="nothing bounds the states of softplus units"):
         state_limit(own, activation("softplus"))
     gelu, near_1 = activation("gelu"), Network(0.95 * rotation(np.random.default_rng(0), 2), *parts(own)[1:])
     with pytest.raises(ValueError, match="needs slopes times norm below 1"):
