@@ -55,7 +55,7 @@ class Problem:
         shared_readout: one readout for all labelled times, or one for each.
         width: N, for questions about finite networks.
     Raises:
-        ValueError: for sizes that do not fit, numbers that are not finite or below 0, entries that are labelled twice or
+        ValueError: for sizes that do not fit, numbers that are not finite or below 0, entries labelled twice or
             not there, and a kernel that no inputs have.
     """
 
