@@ -20,16 +20,27 @@ def load_inputs(path: str | Path, channels: int) -> Float[np.ndarray, "sequence 
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"no input file {path}: give a .npy array (time, {channels}) or (sequence, time, {channels})")
+    return as_sequences(load_array(path), channels, str(path))
+
+
+def load_array(path: Path) -> np.ndarray:
+    """The array of a `.npy` file, or the one numeric array of a `.npz` file.
+
+    Raises:
+        ValueError: if the file is missing, no array file, or holds several arrays.
+    """
     try:
         data = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise ValueError(f"no file {path}: save an array with numpy.save") from error
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a NumPy array file ({error}); save one with numpy.save") from error
-    if not isinstance(data, np.ndarray):
-        arrays = [name for name in data.files if data[name].dtype.kind in "iuf"]
-        if len(arrays) != 1:
-            raise ValueError(f"{path} holds {len(arrays)} numeric arrays ({', '.join(arrays)}); save the one to use")
-        data = data[arrays[0]]
-    return as_sequences(data, channels, str(path))
+    if isinstance(data, np.ndarray):
+        return data
+    arrays = [name for name in data.files if data[name].dtype.kind in "iuf"]
+    if len(arrays) != 1:
+        raise ValueError(f"{path} holds {len(arrays)} numeric arrays ({', '.join(arrays)}); save the one to use")
+    return data[arrays[0]]
 
 
 def as_sequences(data: np.ndarray, channels: int, name: str = "inputs") -> Float[np.ndarray, "sequence time input"]:
