@@ -33,6 +33,7 @@ LARGEST = 5000  # entries of the kernel that may be solved for at once
 
 Entries = tuple[int, ...]
 Mask = Bool[np.ndarray, "time time"]
+Kernels = Float[np.ndarray, "*stack entry entry"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,17 +210,17 @@ class Problem:
         return replace(self, **changes)
 
 
-def shift(kernel: Float[np.ndarray, "entry entry"], patterns: int) -> Float[np.ndarray, "entry entry"]:
+def shift(kernel: Kernels, patterns: int) -> Kernels:
     """S: every block moves a step later in both times; 0 comes in at the first."""
     moved = np.zeros_like(kernel)
-    moved[patterns:, patterns:] = kernel[:-patterns, :-patterns]
+    moved[..., patterns:, patterns:] = kernel[..., :-patterns, :-patterns]
     return moved
 
 
-def shift_back(kernel: Float[np.ndarray, "entry entry"], patterns: int) -> Float[np.ndarray, "entry entry"]:
+def shift_back(kernel: Kernels, patterns: int) -> Kernels:
     """The adjoint of S: every block moves a step earlier; 0 comes in at the last."""
     moved = np.zeros_like(kernel)
-    moved[:-patterns, :-patterns] = kernel[patterns:, patterns:]
+    moved[..., :-patterns, :-patterns] = kernel[..., patterns:, patterns:]
     return moved
 
 
