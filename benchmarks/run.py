@@ -181,6 +181,8 @@ def main() -> None:
         "Separation ranks": partial(tables_of, "separation_rank.py"),
         "Depth": partial(tables_of, "depth.py"),
         "Unitary": partial(tables_of, "unitary.py"),
+        "Linear bias": partial(tables_of, "linear_bias.py"),
+        "Mean field": partial(tables_of, "mean_field.py"),
         "Jacobian by lag": jacobian_table,
         "Whole commands": command_table,
         "Memory against length": length_table,

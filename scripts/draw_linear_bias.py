@@ -134,7 +134,7 @@ def delays() -> Figure:
             axes.plot(
                 column(rows, "delay"), column(rows, "value"), "o", color=colour, markersize=size, markerfacecolor=fill
             )
-    axes.set_title("How far back a delay is learnt: theory, convolution (circles), RNN (dots)")
+    axes.set_title("Delays learnt: theory (lines), convolution (circles), RNN (dots)")
     figure.legend(loc="outside lower left", ncols=3)
     return figure
 
@@ -153,7 +153,7 @@ def responses() -> Figure:
         axes.plot(bound, color=colour)
     axes.yaxis.set_major_formatter(power)
     axes.set_xticks(range(0, lags, 5))
-    axes.set_title("Learning a delay of 6: no lag moves beyond its bound (lines)")
+    axes.set_title("A delay of 6, infinite width: no lag passes its bound (lines)")
     figure.legend(loc="outside lower left", ncols=3)
     return figure
 

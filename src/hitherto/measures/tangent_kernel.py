@@ -5,7 +5,8 @@ one changes the other. For a linear model it is a kernel over lags, Theta[j, l],
 all that the data do not decide.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -36,27 +37,35 @@ def lag_kernel(model: Model, lags: int, trained: tuple[str, ...] = TRAINED) -> L
         m_C^2 [a=b] (Q_j^T Q_l)_pq + m_F^2 [p=q] (P_j P_l^T)_ab
             + m_W^2 sum over k < j, m < l of (P_k P_m^T)_ab (Q_(j-1-k)^T Q_(l-1-m))_pq,
 
-    where the last is a convolution in two dimensions, done by Fourier transforms. The Jacobian is never formed.
+    where the last is a convolution in two dimensions, done by Fourier transforms. The Jacobian is never formed. P_k and
+    Q_k are divided by g^k first, with g their mean growth a lag: errors of a transform are of the size of its largest
+    output, and kernels that fall or grow keep the digits of all lags.
 
     Args:
         model: one linear `RNN` layer with a readout; for others see `response_kernel`.
         lags: T; j and l go from 0 to T - 1.
         trained: which of `readout`, `weight_ih`, `weight_hh` are; the parts of the others are left out.
     Raises:
-        ValueError: for another model, for no lags, or for names that are none of these.
+        ValueError: for another model, for no lags, for names that are none of these, or a kernel too large for a float.
 
     Cost: T n^2 (inputs + outputs) + T^2 n products and T^2 log T for each pair of channels: 2,000 units and 200 lags
     take a second.
     Source: our derivation.
     """
-    before, after, factors = _factors(model, lags, trained)
+    before, after, log_growth, factors = _factors(model, lags, trained)
     from_inputs = np.einsum("jnp,lnq->jlpq", before, before, optimize=True)
     to_outputs = np.einsum("jan,lbn->jlab", after, after, optimize=True)
     eye_out, eye_in = np.eye(after.shape[1]), np.eye(before.shape[2])
     found = factors["readout"] * np.einsum("jlpq,ab->jlabpq", from_inputs, eye_out)
     found += factors["weight_ih"] * np.einsum("jlab,pq->jlabpq", to_outputs, eye_in)
     if factors["weight_hh"] and lags > 1:
-        found[1:, 1:] += factors["weight_hh"] * _convolved(to_outputs[:-1, :-1], from_inputs[:-1, :-1])
+        factor = factors["weight_hh"] * np.exp(-2 * log_growth)  # this part has two powers of A less
+        found[1:, 1:] += factor * _convolved(to_outputs[:-1, :-1], from_inputs[:-1, :-1])
+    j = np.arange(lags)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        found *= np.exp(log_growth * np.add.outer(j, j))[:, :, None, None, None, None]
+    if not np.isfinite(found).all():
+        raise ValueError(f"the kernel of {lags} lags has entries too large for a float; ask for fewer lags")
     return found
 
 
@@ -126,7 +135,7 @@ def tangent_kernel(model: Model, inputs: Float[np.ndarray, "sequence time input"
     Returns:
         A symmetric matrix.
     Raises:
-        ValueError: if the inputs do not fit.
+        ValueError: if the inputs do not fit or are not finite.
 
     Cost: a gradient for every row, `BLOCK` at once; memory rows^2 + BLOCK x weights.
     """
@@ -136,6 +145,8 @@ def tangent_kernel(model: Model, inputs: Float[np.ndarray, "sequence time input"
             f"inputs of a tangent kernel are (sequence, time, {architecture.input_size}), found {inputs.shape}; give "
             "that shape"
         )
+    if not np.isfinite(inputs).all():
+        raise ValueError("inputs of a tangent kernel hold NaN or inf; give finite numbers")
     with precision(model.dtype):
         given, weights = jnp.asarray(inputs, model.dtype), jax.tree.map(jnp.asarray, model.weights)
         outputs = partial(_outputs, architecture, given, last)
@@ -153,7 +164,7 @@ def kernel_drift(before: Model, after: Model, inputs: Float[np.ndarray, "sequenc
         `KERNEL_DRIFT`. In the limit of great width in the `ntk` parametrisations it goes to 0 as 1 / width; with the
         initialisations of frameworks it does not, and laws of the kernel regime do not hold.
     Raises:
-        ValueError: if the architectures differ, or the inputs do not fit.
+        ValueError: if the architectures differ, or the inputs do not fit or are not finite.
     """
     if before.architecture != after.architecture:
         raise ValueError(
@@ -172,8 +183,10 @@ def kernel_drift(before: Model, after: Model, inputs: Float[np.ndarray, "sequenc
     )
 
 
-def _factors(model: Model, lags: int, trained: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-    """Q_j = A^j B (lag, state, input), P_j = C A^j (lag, output, state), and the squared multipliers."""
+def _factors(
+    model: Model, lags: int, trained: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray, float, dict[str, float]]:
+    """Q_j / g^j = A^j B / g^j (lag, state, input), P_j / g^j (lag, output, state), log g, and squared multipliers."""
     layer = model.architecture
     if not isinstance(layer, RNN) or layer.readout_size is None:
         raise ValueError(
@@ -183,14 +196,39 @@ def _factors(model: Model, lags: int, trained: tuple[str, ...]) -> tuple[np.ndar
     _refuse_lags(lags)
     if strange := set(trained) - set(TRAINED):
         raise ValueError(f"{sorted(strange)} were said to be trained; name some of {', '.join(TRAINED)}")
-    with precision(np.float64):
-        used = {name: np.asarray(w) for name, w in layer.prepare(model.astype(np.float64).weights).items()}
-    before, after = [used["weight_ih"]], [used["readout"]]
-    for _ in range(lags - 1):
-        before.append(used["weight_hh"] @ before[-1])
-        after.append(after[-1] @ used["weight_hh"])
-    factors = {name: value**2 if name in trained else 0.0 for name, value in multipliers(layer).items()}
-    return np.stack(before), np.stack(after), factors
+    multiplied = multipliers(layer)
+    used = {name: value * np.asarray(model.weights[name], np.float64) for name, value in multiplied.items()}
+    before, before_sizes = _orbit(used["weight_ih"], lambda Q: used["weight_hh"] @ Q, lags)
+    after, after_sizes = _orbit(used["readout"], lambda P: P @ used["weight_hh"], lags)
+    log_growth = _slope((before_sizes + after_sizes) / 2)
+    for orbit, sizes in ((before, before_sizes), (after, after_sizes)):
+        orbit *= np.exp(sizes - log_growth * np.arange(lags))[:, None, None]
+    factors = {name: value**2 if name in trained else 0.0 for name, value in multiplied.items()}
+    return before, after, log_growth, factors
+
+
+def _orbit(
+    start: Float[np.ndarray, "row column"], step: Callable[[np.ndarray], np.ndarray], lags: int
+) -> tuple[Float[np.ndarray, "lag row column"], Float[np.ndarray, " lag"]]:
+    """start, step(start), ..., all of norm 1, and the logarithms of their norms; 0 and -inf from the first zero on."""
+    orbit, sizes, size = np.zeros((lags, *start.shape)), np.full(lags, -np.inf), 0.0
+    for k in range(lags):
+        norm = float(np.linalg.norm(start))
+        if not norm:
+            break
+        size += math.log(norm)
+        orbit[k], sizes[k] = start / norm, size
+        start = step(orbit[k])
+    return orbit, sizes
+
+
+def _slope(sizes: Float[np.ndarray, " lag"]) -> float:
+    """The mean growth a lag of the logarithms that are finite; 0 for fewer than two."""
+    lags = np.flatnonzero(np.isfinite(sizes))
+    if len(lags) < 2:
+        return 0.0
+    apart = lags - lags.mean()
+    return float(apart @ sizes[lags] / (apart @ apart))
 
 
 def _refuse_lags(lags: int) -> None:
@@ -208,6 +246,8 @@ def _convolved(to_outputs: np.ndarray, from_inputs: np.ndarray) -> np.ndarray:
     for a, b in np.ndindex(*to_outputs.shape[2:]):
         product = left[:, :, a, b, None, None] * right
         found[:, :, a, b] = np.fft.irfft2(product, size, (0, 1))[:lags, :lags]
+    steps = [np.count_nonzero(np.einsum("jjcc->j", grams)) for grams in (to_outputs, from_inputs)]
+    found[sum(steps) - 1 :], found[:, sum(steps) - 1 :] = 0.0, 0.0  # powers of A that are 0 leave no rounding
     return found
 
 

@@ -252,7 +252,7 @@ CLOSED_FORM = Claim(
 )
 BOUND = Claim(
     id="linear_bias.movement_bound",
-    says="Lag j moves no further than the time of training times rho_j, whatever the data.",
+    says="In the limit of great width lag j moves no further than rho_j times the time and the pull of the data.",
     source=OURS,
     quantity=RESPONSE_MOVEMENT,
     relation="<=",

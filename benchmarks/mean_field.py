@@ -1,0 +1,74 @@
+"""Sampling trained networks on one core, by hidden activity and by weights; prints its tables."""
+# ruff: noqa: E402
+
+import os
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before BLAS and XLA make their threads
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from separation_rank import yes
+
+from hitherto.theory.mean_field import Problem
+from hitherto.training.posterior import Posterior, sample_posterior
+from hitherto.training.posterior_chains import BLOCK, Sampling
+from hitherto.training.posterior_weights import sample_weights
+
+WIDE, NARROW = 3000, 120
+SQUARED_LABEL = 6.78020187581  # twice that at which the wide erf network becomes coherent
+LIMIT = 0.55874773364  # |C| between the last two times at infinite width
+ASKED_ERROR, ASKED_SECONDS, ASKED_TIMES = 0.01, 20, 20
+COLLAPSED, BY_WEIGHTS = Sampling(draws=200, warm_up=300), Sampling(draws=400, warm_up=300)
+
+
+def endpoint(width: int) -> Problem:
+    """The erf network with a label at the last of three times."""
+    return Problem.pulse(np.array([[SQUARED_LABEL**0.5]]), (2,), 3, activation="erf", width=width)
+
+
+def seconds_needed(draw: Callable[..., Posterior], width: int, sampling: Sampling) -> tuple[float, Posterior]:
+    """Seconds to the asked error of |C|, warm-up included and compilation not, from the error that was reached."""
+    problem = endpoint(width)
+    draw(problem, replace(sampling, draws=BLOCK, warm_up=0))  # compiles
+    short, found = draw(problem, replace(sampling, draws=BLOCK)), draw(problem, sampling)
+    drawn = (found.seconds - short.seconds) / (sampling.draws - BLOCK) * sampling.draws
+    relative = found.kernel.error[1, 2] / found.kernel.value[1, 2]
+    return found.seconds - drawn + drawn * (relative / ASKED_ERROR) ** 2, found
+
+
+def samplers() -> Iterator[str]:
+    """The same error of the same kernel entry, by both ways."""
+    rows: tuple[tuple[str, Any, int, Sampling], ...] = (
+        ("hidden activity, `sample_posterior`", sample_posterior, WIDE, COLLAPSED),
+        ("hidden activity, `sample_posterior`", sample_posterior, NARROW, BY_WEIGHTS),
+        ("weights, `sample_weights`", sample_weights, NARROW, BY_WEIGHTS),
+    )
+    needed = [(name, width, *seconds_needed(draw, width, sampling)) for name, draw, width, sampling in rows]
+    slowest = needed[-1][2]
+    for number, (name, width, took, found) in enumerate(needed):
+        value, error = found.kernel.value[1, 2], found.kernel.error[1, 2]
+        good = took < ASKED_SECONDS and slowest / took >= ASKED_TIMES
+        told = "" if number else f"{ASKED_SECONDS} s, {ASKED_TIMES} times: {yes(good)}"
+        yield (
+            f"| {name} | {width:,} | {value:.4f} ± {error:.4f} | {found.kernel.r_hat.max():.3f} | {took:.1f} | "
+            f"{slowest / took:.1f} | {told} |"
+        )
+
+
+def mean_field_tables() -> list[str]:
+    """Markdown."""
+    return [
+        "| sampled | units | abs(C) between times 2 and 3 | r_hat | seconds to 1% | times faster | asked |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *samplers(),
+        "",
+        f"Posterior of an erf network, 3 times, one label at the end; {LIMIT:.4f} at infinite width. Hamiltonian Monte",
+        "Carlo, 4 chains, float64; seconds with warm-up, without compilation.",
+    ]
+
+
+if __name__ == "__main__":
+    print("\n".join(mean_field_tables()))
