@@ -7,7 +7,7 @@ keeps of the file what is drawn, in docs/images/unitary_trained.csv; without it 
 
 import csv
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -72,21 +72,21 @@ def _same(found: str, wanted: str | float) -> bool:
     return found == wanted if isinstance(wanted, str) else found != "" and float(found) == wanted
 
 
-def means(rows: Iterable[Row], along: str) -> tuple[np.ndarray, np.ndarray]:
-    """Places, and the means of the values there."""
+def means(rows: Iterable[Row], along: str, average: Callable = np.mean) -> tuple[np.ndarray, np.ndarray]:
+    """Places, and the means, or medians, of the values there."""
     found: dict[float, list[float]] = {}
     for row in rows:
         found.setdefault(float(row[along]), []).append(float(row["value"]))
     places = sorted(found)
-    return np.array(places), np.array([np.mean(found[x]) for x in places])
+    return np.array(places), np.array([average(found[x]) for x in places])
 
 
 def curve(axes: Axes, rows: Sequence[Row], along: str, colour: str, label: str, scale: float = 1.0) -> None:
-    """Every value as a point, and a line through the means."""
+    """Every value as a point, and a line through the medians, which a single failed training does not move."""
     places = [scale * float(row[along]) for row in rows]
     axes.plot(places, [float(row["value"]) for row in rows], "o", color=colour, markersize=2.5, alpha=0.6)
-    at, mean = means(rows, along)
-    axes.plot(scale * at, mean, color=colour, label=label)
+    at, median = means(rows, along, np.median)
+    axes.plot(scale * at, median, color=colour, label=label)
 
 
 def values(rows: Iterable[Row], name: str) -> list[str]:
@@ -152,6 +152,11 @@ def permuted() -> Figure:
 # ---------------------------------------------------------------- demonstrations
 
 
+def power(value: float, _: object) -> str:
+    """As 1e-07; mathematical text is off."""
+    return f"{value:g}"
+
+
 def bias_error() -> Figure:
     """Error against the bias of the extra unit, exact beside double precision."""
     figure = Figure((7.4, 3.2), layout="constrained")
@@ -161,9 +166,10 @@ def bias_error() -> Figure:
             bias, error = means([row for row in every if row["units"] == units], "bias")
             axes.plot(bias[error > 0], error[error > 0], "o-", color=colour, label=units, markersize=3)
         axes.set(yscale="log", xlabel="bias of the extra unit", xlim=(2, -62))
+        axes.yaxis.set_major_formatter(power)
     figure.axes[0].set(ylabel="largest error of the outputs", ylim=(1e-55, 1e3))
     figure.axes[0].set_title("In fractions, or 60 digits")
-    figure.axes[1].set_title("In double precision: zeros are not drawn")
+    figure.axes[1].set_title("In double precision, but for zeros")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=5)
     return figure
 
@@ -222,6 +228,7 @@ def bounds() -> Figure:
             found = [np.median([float(r["value"]) for r in rows if float(r["norm"]) == norm]) for norm in norms]
             axes.plot(norms, found, "o-", color=colour, label=bound)
         axes.set(yscale="symlog", xlabel="norm of W", ylim=(0, None))
+        axes.yaxis.set_major_formatter(power)
         axes.set_title(f"{float(width):.0f} units")
     panels[0].set_ylabel("largest bound (median of draws)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=4)
