@@ -52,18 +52,18 @@ def lag_kernel(model: Model, lags: int, trained: tuple[str, ...] = TRAINED) -> L
     take a second.
     Source: our derivation.
     """
-    before, after, log_growth, factors = _factors(model, lags, trained)
+    before, after, growth, factors = _factors(model, lags, trained)
     from_inputs = np.einsum("jnp,lnq->jlpq", before, before, optimize=True)
     to_outputs = np.einsum("jan,lbn->jlab", after, after, optimize=True)
     eye_out, eye_in = np.eye(after.shape[1]), np.eye(before.shape[2])
     found = factors["readout"] * np.einsum("jlpq,ab->jlabpq", from_inputs, eye_out)
     found += factors["weight_ih"] * np.einsum("jlab,pq->jlabpq", to_outputs, eye_in)
     if factors["weight_hh"] and lags > 1:
-        factor = factors["weight_hh"] * np.exp(-2 * log_growth)  # this part has two powers of A less
+        factor = factors["weight_hh"] * np.exp2(-2 * growth)  # this part has two powers of A less
         found[1:, 1:] += factor * _convolved(to_outputs[:-1, :-1], from_inputs[:-1, :-1])
     j = np.arange(lags)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        found *= np.exp(log_growth * np.add.outer(j, j))[:, :, None, None, None, None]
+        found *= np.exp2(growth * np.add.outer(j, j))[:, :, None, None, None, None]
     if not np.isfinite(found).all():
         raise ValueError(f"the kernel of {lags} lags has entries too large for a float; ask for fewer lags")
     return found
@@ -186,7 +186,7 @@ def kernel_drift(before: Model, after: Model, inputs: Float[np.ndarray, "sequenc
 def _factors(
     model: Model, lags: int, trained: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray, float, dict[str, float]]:
-    """Q_j / g^j = A^j B / g^j (lag, state, input), P_j / g^j (lag, output, state), log g, and squared multipliers."""
+    """Q_j / g^j = A^j B / g^j (lag, state, input), P_j / g^j (lag, output, state), log2 g, and squared multipliers."""
     layer = model.architecture
     if not isinstance(layer, RNN) or layer.readout_size is None:
         raise ValueError(
@@ -200,30 +200,31 @@ def _factors(
     used = {name: value * np.asarray(model.weights[name], np.float64) for name, value in multiplied.items()}
     before, before_sizes = _orbit(used["weight_ih"], lambda Q: used["weight_hh"] @ Q, lags)
     after, after_sizes = _orbit(used["readout"], lambda P: P @ used["weight_hh"], lags)
-    log_growth = _slope((before_sizes + after_sizes) / 2)
+    growth = _slope((before_sizes + after_sizes) / 2)
     for orbit, sizes in ((before, before_sizes), (after, after_sizes)):
-        orbit *= np.exp(sizes - log_growth * np.arange(lags))[:, None, None]
+        orbit *= np.exp2(sizes - growth * np.arange(lags))[:, None, None]
     factors = {name: value**2 if name in trained else 0.0 for name, value in multiplied.items()}
-    return before, after, log_growth, factors
+    return before, after, growth, factors
 
 
 def _orbit(
     start: Float[np.ndarray, "row column"], step: Callable[[np.ndarray], np.ndarray], lags: int
 ) -> tuple[Float[np.ndarray, "lag row column"], Float[np.ndarray, " lag"]]:
-    """start, step(start), ..., all of norm 1, and the logarithms of their norms; 0 and -inf from the first zero on."""
-    orbit, sizes, size = np.zeros((lags, *start.shape)), np.full(lags, -np.inf), 0.0
+    """start, step(start), ..., all over 2^size, their largest entry in [1/2, 1); 0 and size -inf from a zero on."""
+    orbit, sizes, size = np.zeros((lags, *start.shape)), np.full(lags, -np.inf), 0
     for k in range(lags):
-        norm = float(np.linalg.norm(start))
-        if not norm:
+        largest = float(np.abs(start).max())
+        if not largest:
             break
-        size += math.log(norm)
-        orbit[k], sizes[k] = start / norm, size
+        exponent = math.frexp(largest)[1]
+        size += exponent
+        orbit[k], sizes[k] = np.ldexp(start, -exponent), size
         start = step(orbit[k])
     return orbit, sizes
 
 
 def _slope(sizes: Float[np.ndarray, " lag"]) -> float:
-    """The mean growth a lag of the logarithms that are finite; 0 for fewer than two."""
+    """The mean growth a lag of the sizes that are finite; 0 for fewer than two."""
     lags = np.flatnonzero(np.isfinite(sizes))
     if len(lags) < 2:
         return 0.0

@@ -181,7 +181,7 @@ def exact(name: str, value: Number, *, signed: bool = False) -> Fraction:
     """
     try:
         number = Fraction(value if isinstance(value, (str, int, Fraction)) else float(value))
-    except (ValueError, OverflowError, ZeroDivisionError):
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
         raise ValueError(f"{name} needs a finite number, got {value!r}; give a float or a decimal string") from None
     if number < 0 and not signed:
         raise ValueError(f"{name} needs a number from 0 on, got {value}; variances and rates are not negative")

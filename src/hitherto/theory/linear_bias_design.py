@@ -114,6 +114,10 @@ def design(target: Target, present: Gaussian, *, width: int | None = None) -> De
     """
     _refuse_target(target)
     refuse_silent(present)
+    if isinstance(target, HalfLife) and not present.terms[0]:
+        raise ValueError(
+            f"{target} is of the weight of lag 0, and rho_0 is 0 where W alone is trained; give a mean lag"
+        )
     refuse_sizes(**({} if width is None else {"width": width}))
     main = _alternative("nu_W", partial(_gaussian, present), target)
     if main.initialisation is None:
@@ -186,7 +190,8 @@ def _reach(target: Target, low: _Shape, high: _Shape, *, below: bool) -> str:
     if isinstance(target, MeanLag):
         return f"within reach are mean lags from {low.mean_lag():.6g} to {high.mean_lag():.6g}"
     if isinstance(target, HalfLife):
-        return "the weights are above half the first at this lag already" if below else "they fall below half before it"
+        above = "the weights are above half the first at this lag already; longer ones are within reach"
+        return above if below else "they fall below half before it"
     return f"its cost stays above {math.exp(min(_log_cost(target, high, np.arange(target.lag + 1)), RANGE)):.6g}"
 
 

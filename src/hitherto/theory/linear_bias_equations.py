@@ -47,7 +47,8 @@ def normal_equations(
         lags: how many the network has, up to the length; None for all.
         last_output: only the last target of a sequence counts, M = N; else all do, M = N T.
     Raises:
-        ValueError: for more lags than steps, no sequence, or numbers that are not finite.
+        ValueError: for more lags than steps, no sequence, targets of other sequences or steps, or numbers that are not
+            finite.
 
     Cost: lags times N T inputs (inputs + outputs), and lags squared times inputs squared.
     """
@@ -55,8 +56,9 @@ def normal_equations(
     refuse_sizes(sequences=sequences, length=length, inputs=channels)
     lags = length if lags is None else lags
     refuse_sizes(lags=lags)
-    if lags > length:
-        raise ValueError(f"lags={lags} were asked for of {length} steps; lags beyond {length - 1} never show")
+    refuse_unlike("sequences", inputs=sequences, targets=len(targets))
+    refuse_unlike("steps", inputs=length, targets=targets.shape[1])
+    refuse_lags_beyond(length, lags)
     x, y = finite("inputs", inputs), finite("targets", targets)
     ends = x[:, ::-1][:, :lags].reshape(sequences, -1)
     hessian = ends.T @ ends
@@ -82,6 +84,27 @@ def _summed_along_diagonals(ends: np.ndarray, x: np.ndarray, lags: int) -> np.nd
     for j in range(lags - 2, -1, -1):
         hessian[j, :, :-1] += hessian[j + 1, :, 1:]
     return hessian.reshape(lags * channels, lags * channels)
+
+
+def refuse_lags_beyond(length: int, lags: int) -> None:
+    """Refuse lags that no sequence is long enough to show.
+
+    Raises:
+        ValueError: for more lags than steps.
+    """
+    if lags > length:
+        raise ValueError(f"lags={lags} were asked for of {length} steps; lags beyond {length - 1} never show")
+
+
+def refuse_unlike(what: str, **counts: int) -> None:
+    """Refuse arrays that belong together and differ in size, which would be stretched to each other if one is 1.
+
+    Raises:
+        ValueError: naming them.
+    """
+    if len(set(counts.values())) > 1:
+        found = " and ".join(f"{count} in {name}" for name, count in counts.items())
+        raise ValueError(f"as many {what} are needed in {' as in '.join(counts)}, got {found}; give as many to both")
 
 
 def finite(name: str, numbers: Real[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

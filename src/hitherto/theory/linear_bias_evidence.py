@@ -39,17 +39,19 @@ def evidence(equations: NormalEquations, prior: Float[np.ndarray, "..."], rows: 
         equations, prior: as for `training_modes`.
         rows: M, rows behind the equations.
     Raises:
-        ValueError: as for `training_modes`, or if the filter explains the targets without any noise.
+        ValueError: as for `training_modes`, or if a filter of fewer modes than rows explains the targets without any
+            noise.
 
     Cost: that of `training_modes`.
     Source: MacKay (1992) for the principle.
     """
     modes = training_modes(equations, prior)
     outputs = equations.moment.shape[1]
-    seen = modes.eigenvalues > modes.eigenvalues.max(initial=0.0) * len(modes.eigenvalues) * EPS
+    seen = modes.eigenvalues > 0
     lam, energy = modes.eigenvalues[seen], np.square(modes.force[seen]).sum(1) / modes.eigenvalues[seen]
-    rest = equations.power - energy.sum()
-    if rest <= len(lam) * EPS * equations.power:
+    rest = max(equations.power - energy.sum(), 0.0)
+    # a prior that can be anything on all rows has a finite likelihood without noise too
+    if rest <= len(lam) * EPS * equations.power and (len(lam) < rows or not equations.power):
         raise ValueError(
             f"the filter of {equations.lags} lags explains {rows} targets without any noise, and their likelihood is "
             "infinite; take fewer lags or more data"

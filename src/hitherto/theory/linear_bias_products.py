@@ -12,7 +12,7 @@ from jaxtyping import Float, Real
 from scipy import fft
 
 from hitherto.theory.linear_bias import Gaussian
-from hitherto.theory.linear_bias_equations import finite
+from hitherto.theory.linear_bias_equations import finite, refuse_unlike
 
 
 def respond(
@@ -25,18 +25,19 @@ def respond(
         growth: g, by which L grows with the lag; then each output keeps its digits, and not the largest alone. Leave it
             at 1 for a response that does not grow.
     Raises:
-        ValueError: for numbers that are not finite.
+        ValueError: for other channels, or numbers that are not finite.
 
     Cost: T log T for each input, output and pair of them.
     """
-    steps = len(inputs)
-    taps, signal = finite("response", response)[:steps], finite("inputs", inputs)
-    falling = float(growth) ** -np.arange(float(steps))
-    size = fft.next_fast_len(steps + len(taps) - 1, real=True)
-    spectra = fft.rfft(taps * falling[: len(taps), None, None], size, axis=0)
-    signals = fft.rfft(signal * falling[:, None], size, axis=0)
-    outputs = fft.irfft(np.einsum("foi,fi->fo", spectra, signals), size, axis=0)[:steps]
-    return outputs / falling[:, None]
+    refuse_unlike("channels", response=response.shape[2], inputs=inputs.shape[1])
+    taps, signal = finite("response", response)[: len(inputs)], finite("inputs", inputs)
+    if growth == 1:
+        return _convolved(taps, signal)
+    falling = float(growth) ** -np.arange(float(len(taps)))
+    early = _convolved(taps * falling[:, None, None], signal[: len(taps)] * falling[:, None]) / falling[:, None]
+    if len(taps) == len(signal):
+        return early
+    return np.concatenate([early, _convolved(taps, signal)[len(taps) :]])  # which have all lags, and grow no more
 
 
 def correlate(
@@ -45,10 +46,11 @@ def correlate(
     """u_j = sum over s of errors[s] x[s-j]^T: the transpose of `respond`, and with errors the gradient by L_j times M.
 
     Raises:
-        ValueError: for numbers that are not finite.
+        ValueError: for other steps, or numbers that are not finite.
 
     Cost: T log T for each input, output and pair of them.
     """
+    refuse_unlike("steps", inputs=len(inputs), errors=len(errors))
     steps = len(inputs)
     size = fft.next_fast_len(2 * steps - 1, real=True)
     signals = fft.rfft(finite("inputs", inputs), size, axis=0).conj()
@@ -69,7 +71,7 @@ def kernel_product(
         inputs, others: x and x', which may differ in length.
         vectors: v, a column for each product.
     Raises:
-        ValueError: for fewer weights than lags, or numbers that are not finite.
+        ValueError: for fewer weights than lags, other channels or steps, or numbers that are not finite.
 
     Cost: T log T for each input and column; a million steps in well under a second.
     """
@@ -77,9 +79,12 @@ def kernel_product(
     if len(weights) < lags:
         raise ValueError(f"sequences of {lags} steps in common need as many lag weights, got {len(weights)}; give more")
     rho = finite("weights", weights[:lags])
+    refuse_unlike("channels", inputs=inputs.shape[1], others=others.shape[1])
+    refuse_unlike("steps", others=len(others), vectors=len(vectors))
     taps = rho[:, None, None] * correlate(others, vectors)[:lags]
-    grows = lags > 1 and 0 < rho[0] < rho[-1]
-    return respond(taps, inputs, (rho[-1] / rho[0]) ** (1 / (lags - 1)) if grows else 1)
+    first = int(np.argmax(rho > 0))  # lag 0 has no weight where W alone is trained
+    grows = 0 < rho[first] < rho[-1]
+    return respond(taps, inputs, (rho[-1] / rho[first]) ** (1 / (lags - 1 - first)) if grows else 1)
 
 
 def kernel_matrix(
@@ -90,10 +95,11 @@ def kernel_matrix(
     A_ts = G_ts + nu_W A_(t-1)(s-1),  B_ts = A_(t-1)(s-1) + nu_W B_(t-1)(s-1).
 
     Raises:
-        ValueError: for numbers that are not finite, or entries too large for a float.
+        ValueError: for other channels, numbers that are not finite, or entries too large for a float.
 
     Cost: T T' times inputs, in place of T T' times the lags.
     """
+    refuse_unlike("channels", inputs=inputs.shape[1], others=others.shape[1])
     kernel = finite("inputs", inputs) @ finite("others", others).T
     a, c = map(float, initialisation.terms)
     nu = float(initialisation.nu)
@@ -117,16 +123,27 @@ def last_output_gram(
         weights: rho, at least as many as the longest sequence of one side that the other reaches.
         inputs, others: sequences of any lengths.
     Raises:
-        ValueError: for fewer weights than lags, no sequence, or numbers that are not finite.
+        ValueError: for fewer weights than lags, no sequence, other channels, or numbers that are not finite.
     """
     if not len(inputs) or not len(others):
         raise ValueError("a Gram matrix was asked for of no sequences; give at least one on each side")
     lags = min(max(map(len, inputs)), max(map(len, others)))
     if len(weights) < lags:
         raise ValueError(f"sequences of {lags} steps in common need as many lag weights, got {len(weights)}; give more")
+    if len(channels := {np.shape(one)[1] for one in (*inputs, *others)}) > 1:
+        raise ValueError(f"a Gram matrix was asked for of {sorted(channels)} channels; give all sequences as many")
     scales = np.sqrt(finite("weights", weights[:lags]))
     left, right = (_from_the_end(one, scales) for one in (inputs, others))
     return left @ right.T
+
+
+def _convolved(
+    taps: Float[np.ndarray, "lag output input"], signal: Float[np.ndarray, "time input"]
+) -> Float[np.ndarray, "time output"]:
+    """The causal convolution by FFT, with errors of the size of its largest output."""
+    size = fft.next_fast_len(len(signal) + len(taps) - 1, real=True)
+    spectra, signals = fft.rfft(taps, size, axis=0), fft.rfft(signal, size, axis=0)
+    return fft.irfft(np.einsum("foi,fi->fo", spectra, signals), size, axis=0)[: len(signal)]
 
 
 def _from_the_end(sequences: Sequence[np.ndarray], scales: np.ndarray) -> np.ndarray:

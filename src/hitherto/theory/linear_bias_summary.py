@@ -39,7 +39,7 @@ class Summary:
     cautions: tuple[str, ...]
 
 
-def summary(initialisation: Gaussian, level: float = 0.01) -> Summary:
+def summary(initialisation: Gaussian, level: float | int = 0.01) -> Summary:
     """The memory prior over all lags 0, 1, ... in closed form.
 
     Args:

@@ -29,7 +29,7 @@ class TrainingModes:
     """The eigenbasis of R^T H R, in which training is a filter.
 
     Attributes:
-        eigenvalues: lam, largest first.
+        eigenvalues: lam, largest first, 0 for modes that the data do not move.
         directions: R V, how each mode moves the impulse response.
         force: V^T R^T (b - H L(0)).
         start: L(0).
@@ -70,6 +70,8 @@ def training_modes(
     Cost: (lags * inputs)^3.
     """
     refuse_lags(equations, prior)
+    if prior.ndim == 2 and not np.count_nonzero(prior - np.diag(np.diagonal(prior))):
+        return training_modes(equations, np.diagonal(prior), start)
     outputs = equations.moment.shape[1]
     if start is None:
         start = np.zeros((equations.lags, outputs, equations.inputs))
@@ -83,8 +85,11 @@ def training_modes(
     root = np.kron(_square_root(prior), np.eye(equations.inputs))
     eigenvalues, vectors = _graded_eigenbasis(_square_root(equations.hessian).T @ root)
     directions = root @ vectors
+    force = directions.T @ residual
+    still = slice(_rank(equations, prior, eigenvalues), None)
+    eigenvalues[still], force[still] = 0.0, 0.0  # and not their rounding, which long training would add up
     loss = (equations.power - (stacked * (equations.moment + residual)).sum()) / 2
-    return TrainingModes(eigenvalues, directions, directions.T @ residual, start, float(loss))
+    return TrainingModes(eigenvalues, directions, force, start, float(loss))
 
 
 def critical_rate(modes: TrainingModes, momentum: float | int = 0) -> float:
@@ -128,10 +133,8 @@ def ridge(modes: TrainingModes, time: float | int) -> Float[np.ndarray, " mode"]
 
 
 def limit(modes: TrainingModes) -> Float[np.ndarray, " mode"]:
-    """phi = 1 / lam, 0 where lam is 0 to rounding: the minimum with the least |R^-1 (L - L(0))|."""
-    eigenvalues = modes.eigenvalues
-    seen = eigenvalues > eigenvalues.max(initial=0.0) * len(eigenvalues) * EPS
-    return np.divide(1.0, eigenvalues, out=np.zeros_like(eigenvalues), where=seen)
+    """phi = 1 / lam, 0 where lam is 0: the minimum with the least |R^-1 (L - L(0))|."""
+    return _over(np.ones_like(modes.eigenvalues), modes.eigenvalues, 0)
 
 
 def heavy_ball(
@@ -180,7 +183,7 @@ def movement_bound(
     exact("start_loss", start_loss)
     blocks = equations.hessian.reshape(equations.lags, equations.inputs, equations.lags, equations.inputs)
     norms = np.array([np.linalg.norm(blocks[j, :, j], 2) for j in range(equations.lags)])
-    time = min(rate * steps, _time_to_settle(equations, weights, modes, rate))
+    time = min(rate * steps, _time_to_settle(modes, rate))
     return weights * np.sqrt(2 * norms * start_loss) * time
 
 
@@ -221,13 +224,21 @@ def _graded_eigenbasis(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.square(values * (scale[1] / scale[0])), vectors
 
 
-def _time_to_settle(equations: NormalEquations, weights: np.ndarray, modes: TrainingModes, rate: float | int) -> float:
-    """1 / lam_min+, or 2 / lam_min+ above rate lam_max = 1; how many eigenvalues are above 0 is told by H alone."""
-    moved = np.repeat(weights > 0, equations.inputs)
-    rank = int(np.linalg.matrix_rank(equations.hessian[np.ix_(moved, moved)], hermitian=True)) if moved.any() else 0
-    least = float(modes.eigenvalues[rank - 1]) if rank else 0.0
+def _rank(equations: NormalEquations, prior: np.ndarray, eigenvalues: np.ndarray) -> int:
+    """How many eigenvalues are not 0: of weights of any size, the rank of the correlations of what they move."""
+    if prior.ndim == 2:
+        return int((eigenvalues > eigenvalues.max(initial=0.0) * len(eigenvalues) * EPS).sum())
+    sizes = np.sqrt(np.diagonal(equations.hessian))
+    moved = (sizes > 0) & np.repeat(prior > 0, equations.inputs)
+    correlations = equations.hessian[np.ix_(moved, moved)] / np.outer(sizes[moved], sizes[moved])
+    return int(np.linalg.matrix_rank(correlations, hermitian=True)) if moved.any() else 0
+
+
+def _time_to_settle(modes: TrainingModes, rate: float | int) -> float:
+    """1 / lam_min+, or 2 / lam_min+ above rate lam_max = 1."""
+    moving = modes.eigenvalues[modes.eigenvalues > 0]
     factor = 1 if rate * modes.eigenvalues[0] <= 1 else 2
-    return factor / least if least else math.inf
+    return factor / float(moving[-1]) if len(moving) else math.inf
 
 
 def _over(numerator: np.ndarray, eigenvalues: np.ndarray, at_zero: float | int) -> np.ndarray:

@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 
 from hitherto.core.names import known
 from hitherto.theory.linear_bias import Gaussian, lag_weights
-from hitherto.theory.linear_bias_equations import NormalEquations, normal_equations
+from hitherto.theory.linear_bias_equations import NormalEquations, normal_equations, refuse_lags_beyond
 from hitherto.theory.linear_bias_evidence import evidence, largest_eigenvalue
 from hitherto.theory.linear_bias_kernels import lag_kernel
 from hitherto.theory.linear_bias_products import correlate, respond
@@ -46,8 +46,8 @@ class WideLinearRNN:
     Learned: `impulse_response_` (lag, output, input), `training_loss_`, `time_`, and `modes_`, the eigenbasis of
     training, None where lags times inputs are beyond 2,000 and training is stepped by Fourier transforms.
 
-    Cost: (lags inputs)^3, or steps times T log T beyond 2,000, where `flow` is stepped as `descent` and `ridge`,
-    `limit` and `evidence` are refused.
+    Cost: (lags inputs)^3, or steps times T log T beyond 2,000, where `flow` is stepped as `descent`, lam_max is
+    estimated to 5% and taken as that much larger, and `ridge`, `limit` and `evidence` are refused.
     Source: equivalence by Emami and others (2021); closed forms are our derivation.
     """
 
@@ -73,6 +73,7 @@ class WideLinearRNN:
                 "steps of at least 0 and a rate between 0 and 2, in units of 1 / lam_max"
             )
         x, targets = _pair(X, y)
+        self._flat = np.ndim(y) == 1
         lags = x.shape[1] if self.lags is None else self.lags
         if lags * x.shape[2] > CLOSED:
             return self._step_by_step(x, targets, lags)
@@ -83,15 +84,19 @@ class WideLinearRNN:
         return self
 
     def predict(self, X: Array) -> Array:
-        """The filter's answers, in the form of the inputs."""
-        x = _sequences("X", np.asarray(X, float))
-        found = np.stack([respond(self._learned(), one) for one in x])
-        return found[0] if np.ndim(X) < 3 else found
+        """The filter's answers: (sequence, time, output), one sequence as X has it, one output as y had it in `fit`.
+
+        Raises:
+            ValueError: before `fit`, or for other channels than in `fit` or numbers that are not finite.
+        """
+        found = self._answers(_sequences("X", np.asarray(X, float)))
+        found = found[0] if np.ndim(X) < 3 else found
+        return found[..., 0] if self._flat else found
 
     def score(self, X: Array, y: Array) -> float:
         """R^2 = 1 - squared errors / squared deviations of the targets from their mean."""
-        _, targets = _pair(X, y)
-        errors = targets - self.predict(_sequences("X", np.asarray(X, float)))
+        x, targets = _pair(X, y)
+        errors = targets - self._answers(x)
         return float(1 - np.square(errors).sum() / np.square(targets - targets.mean((0, 1))).sum())
 
     def learning_curve(self, times: Sequence[float | int] | Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
@@ -160,7 +165,7 @@ class WideLinearRNN:
     def _held_out(self, log_gap: float, x: Array, y: Array, cut: int) -> float:
         """R^2 on the last steps after learning from the first ones."""
         shorter = replace(self._with_gap(log_gap), lags=min(self.lags or cut, cut)).fit(x[:, :cut], y[:, :cut])
-        errors, late = (y - shorter.predict(x))[:, cut:], y[:, cut:]
+        errors, late = (y - shorter._answers(x))[:, cut:], y[:, cut:]
         return 1 - float(np.square(errors).sum() / np.square(late - late.mean((0, 1))).sum())
 
     def _prior(self, lags: int) -> Float[np.ndarray, "..."]:
@@ -188,6 +193,7 @@ class WideLinearRNN:
 
     def _step_by_step(self, x: Array, y: Array, lags: int) -> "WideLinearRNN":
         """Gradient descent on the impulse response by Fourier transforms."""
+        refuse_lags_beyond(x.shape[1], lags)
         prior = self._prior(lags)
         if self.method not in ("flow", "descent") or prior.ndim > 1:
             raise ValueError(
@@ -209,6 +215,9 @@ class WideLinearRNN:
         self.modes_, self.time_ = None, steps * rate
         self.impulse_response_, self.training_loss_ = response, float(np.square(errors).sum() / (2 * rows))
         return self
+
+    def _answers(self, x: Array) -> Array:
+        return np.stack([respond(self._learned(), one) for one in x])
 
     def _learned(self) -> Array:
         if not hasattr(self, "impulse_response_"):
