@@ -253,7 +253,7 @@ def generic(architecture, seed: int, dtype=np.float64) -> Model:
 
 
 @contextmanager
-def no_hang(seconds: int = 3) -> Iterator[None]:
+def no_hang(seconds: int = 60) -> Iterator[None]:
     """Ends a call that would never answer."""
 
     def stop(*_):
