@@ -32,6 +32,8 @@ from hitherto.papers import EXPERIMENTS, start_end
 from hitherto.report.experiments import experiments_page
 from hitherto.terminal import experiments as commands
 
+pytestmark = pytest.mark.slow
+
 CORE = Path(__file__).parents[1] / "core"
 sys.path.insert(0, str(CORE))
 toys = importlib.import_module("toys")

@@ -52,6 +52,8 @@ from hitherto.theory.depth_degree import (
 from hitherto.theory.depth_memory import delay_line_fisher, filter_obstacle, memory_curve, top_memory_curve
 from hitherto.theory.depth_planner import CopyPlan, parameter_count, plan_copy
 
+pytestmark = pytest.mark.slow
+
 few = settings(max_examples=12, derandomize=True)
 PRIME = 2**61 - 1
 

@@ -10,6 +10,8 @@ import pytest
 from hitherto import GRU, RNN, Deep, Model, build, save
 from hitherto.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 def told(capsys, *arguments: str) -> str:
     code = main(list(arguments))

@@ -45,6 +45,8 @@ from hitherto.theory import linear_bias_training as training
 from hitherto.theory import linear_bias_width as widths
 from hitherto.theory.linear_bias import Gaussian, lag_weights, log_lag_weight
 
+pytestmark = pytest.mark.slow
+
 DIGITS = 700  # enough for 1 beside 1e-300
 
 
