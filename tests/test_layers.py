@@ -23,12 +23,14 @@ MAY_IMPORT = {
     | {"constructions", "conversions"},
     "report": {"core"},
     "embedded": {"core", "architectures", "inputs"},
-    "profiling": {"core", "architectures", "measures", "report", "files", "inputs"},
+    "profiling": {"core", "theory", "architectures", "measures", "report", "files", "inputs"},
+    "comparing": {"core", "files", "profiling", "report"},
+    "advice": {"core", "theory", "architectures", "measures", "tasks", "training", "report"},
     "terminal": {"core", "theory", "architectures", "measures", "report", "embedded", "files"}
-    | {"inputs", "papers", "profiling", "constructions", "conversions"},
+    | {"inputs", "papers", "profiling", "comparing", "advice", "constructions", "conversions"},
     "cli": {"terminal"},
     "__init__": {"core", "architectures", "embedded", "measures", "profiling", "training"}
-    | {"constructions", "conversions"},
+    | {"advice", "comparing", "constructions", "conversions"},
 }
 
 

@@ -33,13 +33,20 @@ def test_every_quantity_of_the_vocabulary_has_one_measure():
     elsewhere |= {"polynomial_degree", "input_degree", "log2_growth", "accuracy_by_length"}
     elsewhere |= {"state_order", "hankel_singular_values", "copy_reach", "noisy_memory", "fisher_memory"}
     elsewhere |= {"task_loss", "bits_per_symbol", "parameters", "function_gap", "copy_block_rank"}
-    elsewhere |= {"response_dimension", "word_hankel_rank", "numerator_degree", "memory_prior", "kernel_drift"}
+    elsewhere |= {"response_dimension", "word_hankel_rank", "numerator_degree", "kernel_drift"}
     elsewhere |= {"twin_states", "extra_states", "extra_drive", "bias_per_decade", "least_scaled_norm", "scaled_norm"}
     elsewhere |= {"orthogonality_defect", "response_rank", "response_norm", "late_response", "visible_moduli"}
     elsewhere |= {"zero_modes", "drive_bound", "contractive_share", "explained_power", "explained_power_last"}
     elsewhere |= {"lag_kernel", "tangent_kernel", "response_variance", "mean_factor", "lag_error", "width_exponent"}
-    elsewhere |= {"prior_total", "prior_mean_lag", "prior_peak", "half_level", "learning_cost", "trained_response"}
+    elsewhere |= {"prior_total", "prior_peak", "learning_cost", "trained_response"}
     elsewhere |= {"response_movement", "loss_curve", "training_gap", "held_out_r2"}
+    elsewhere |= {"hidden_kernel", "temporal_coherence", "recurrent_gain", "weight_bulk", "eigenvalue_outliers"}
+    elsewhere |= {"singular_value_outliers"}
+    elsewhere |= {"mean_output", "output_variance", "held_out_error", "free_energy", "free_energies", "log_evidence"}
+    elsewhere |= {"lag_curvature", "lag_determinant", "correlation_fluctuations", "critical_gain", "critical_signal"}
+    elsewhere |= {"critical_noise", "realised_signal", "signal_exponent", "variance_ratio", "leading_angle"}
+    elsewhere |= {"kernel_moments", "time_correlation", "last_variance", "held_out_errors", "ridge"}
+    elsewhere |= {"weight_eigenvalues", "weight_singular_values"}
     assert {q.name for q in QUANTITIES} - {q.name for q in measured} == weights | elsewhere
 
 

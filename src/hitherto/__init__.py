@@ -4,8 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hitherto.advice.adviser import Advice, advise
+    from hitherto.advice.demand import MemoryDemand, memory_demand
+    from hitherto.advice.verification import Verification, verify_advice
     from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, FeatureFunction, OneHot, Powers, Templates
     from hitherto.architectures.as_json import from_json, to_json
+    from hitherto.architectures.convolution import Convolution
     from hitherto.architectures.gated import GRU, LSTM
     from hitherto.architectures.initialisation import entry_variances, learning_rates
     from hitherto.architectures.multiplicative import MultiplicativeIntegrationRNN, SelectiveStateSpace
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from hitherto.architectures.state_space import DiagonalStateSpace, SampledStateSpace, StateSpace
     from hitherto.architectures.unitary import UnitaryRNN
     from hitherto.architectures.wrappers import Backward, Bidirectional, Deep, Untied
+    from hitherto.comparing import Comparison, compare
     from hitherto.constructions.copying import copy_network
     from hitherto.constructions.polynomials import (
         cumulative_product_network,
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
         multiplicative_to_cp,
         tt_to_full,
     )
+    from hitherto.conversions.to_convolution import ConvolutionCertificate, ConvolutionConversion, to_convolution
     from hitherto.conversions.to_unitary import LayerCertificate, UnitaryCertificate, UnitaryConversion, to_unitary
     from hitherto.conversions.unitary_verdict import LayerVerdict, unitary_verdict
     from hitherto.core.claim import Case, Claim, Measurement, NotCovered, Verdict, check, predict
@@ -65,8 +71,12 @@ if TYPE_CHECKING:
 
 # Where each public name lives. They are imported on first use, so that `hitherto --help` does not wait for JAX.
 _HOMES = {
+    "advice.adviser": ("Advice", "advise"),
+    "advice.demand": ("MemoryDemand", "memory_demand"),
+    "advice.verification": ("Verification", "verify_advice"),
     "architectures.arithmetic_circuit": ("ArithmeticCircuit", "FeatureFunction", "OneHot", "Powers", "Templates"),
     "architectures.as_json": ("from_json", "to_json"),
+    "architectures.convolution": ("Convolution",),
     "architectures.gated": ("GRU", "LSTM"),
     "architectures.initialisation": ("entry_variances", "learning_rates"),
     "architectures.multiplicative": ("MultiplicativeIntegrationRNN", "SelectiveStateSpace"),
@@ -78,6 +88,7 @@ _HOMES = {
     "architectures.state_space": ("DiagonalStateSpace", "SampledStateSpace", "StateSpace"),
     "architectures.unitary": ("UnitaryRNN",),
     "architectures.wrappers": ("Backward", "Bidirectional", "Deep", "Untied"),
+    "comparing": ("Comparison", "compare"),
     "constructions.copying": ("copy_network",),
     "constructions.polynomials": (
         *("cumulative_product_network", "horner_network", "ladder_network", "parity_network", "unary_stack"),
@@ -85,6 +96,7 @@ _HOMES = {
     ),
     "constructions.starts": ("copy_start", "orthogonal_start"),
     "conversions.automaton": ("WeightedAutomaton", "from_automaton", "to_automaton"),
+    "conversions.to_convolution": ("ConvolutionCertificate", "ConvolutionConversion", "to_convolution"),
     "conversions.to_unitary": ("LayerCertificate", "UnitaryCertificate", "UnitaryConversion", "to_unitary"),
     "conversions.unitary_verdict": ("LayerVerdict", "unitary_verdict"),
     "conversions.second_order": (
@@ -116,12 +128,17 @@ __all__ = [
     "LSTM",
     "QUANTITIES",
     "RNN",
+    "Advice",
     "Architecture",
     "ArithmeticCircuit",
     "Backward",
     "Bidirectional",
     "Case",
     "Claim",
+    "Comparison",
+    "Convolution",
+    "ConvolutionCertificate",
+    "ConvolutionConversion",
     "Deep",
     "Demand",
     "DiagonalStateSpace",
@@ -132,6 +149,7 @@ __all__ = [
     "LayerCertificate",
     "LayerVerdict",
     "Measurement",
+    "MemoryDemand",
     "Model",
     "MultiplicativeIntegrationRNN",
     "NotCovered",
@@ -156,12 +174,15 @@ __all__ = [
     "UnitaryRNN",
     "Untied",
     "Verdict",
+    "Verification",
     "WeightedAutomaton",
     "WideLinearRNN",
     "adapt",
+    "advise",
     "build",
     "check",
     "cite",
+    "compare",
     "copy_network",
     "copy_reach",
     "copy_start",
@@ -193,6 +214,7 @@ __all__ = [
     "log2_growth",
     "markov_parameters",
     "measure",
+    "memory_demand",
     "memory_prior",
     "multiplicative_to_cp",
     "noisy_memory_curve",
@@ -210,11 +232,13 @@ __all__ = [
     "sweep",
     "tangent_kernel",
     "to_automaton",
+    "to_convolution",
     "to_json",
     "to_unitary",
     "tt_to_full",
     "unary_stack",
     "unitary_verdict",
+    "verify_advice",
     "window_product_network",
 ]
 

@@ -28,6 +28,7 @@ def profile(
     recurrent_activation: str | None = None,
     gates: str | None = None,
     reset: Literal["after", "before"] | None = None,
+    initial: Path | None = None,
     initial_state: Path | None = None,
     max_bytes: int = 4 * 2**30,
 ) -> None:
@@ -64,6 +65,8 @@ def profile(
         Order of the gate blocks, where names do not tell: ifgo, icfo, iofc, rzn, zrn, ...
     reset
         Reset convention of a GRU, where the file does not say.
+    initial
+        The same model before training, to be told how lazy training was.
     initial_state
         A .npz with initial_h (and initial_c) to start from instead of zeros.
     max_bytes
@@ -72,10 +75,58 @@ def profile(
     from hitherto.terminal.profiles import Job, Reading, Settings, profile_file
 
     profile_file(
-        Job(model, layer, input, initial_state, out, json),
+        Job(model, layer, input, initial, initial_state, out, json),
         Reading(activation, recurrent_activation, gates, reset, max_bytes),
         Settings(sequences, steps, seed, precision, step_seconds),
     )
+
+
+@app.command
+def compare(
+    *models: Path,
+    names: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    input: Path | None = None,  # the option is --input
+    layer: str | None = None,
+    steps: int = 1000,
+    sequences: int = 32,
+    seed: int = 0,
+    out: Path = Path("compare.html"),
+    json: Path | None = None,
+    step_seconds: float | None = None,
+    precision: Literal["float64", "float32"] = "float64",
+) -> None:
+    """Report what differs between the memories of models, and which differences are real.
+
+    Parameters
+    ----------
+    models
+        Two or more files: models as for `profile`, or what `profile --json` wrote; in the order of training, if they
+        are checkpoints.
+    names
+        One for each, to speak of them; the files' names if not given.
+    input
+        Input sequences for all of them, as for `profile`; without it, white noise.
+    layer
+        Which recurrent layer of each file, by name.
+    steps
+        Steps of white noise after the burn-in.
+    sequences
+        Sequences of white noise.
+    seed
+        Seed of noise, probes and shuffles, the same for all.
+    out
+        Where the page goes.
+    json
+        Where all numbers go, if wanted.
+    step_seconds
+        How long a step lasts, to give lags in time as well.
+    precision
+        Of the forward run; float32 judges the models as they are deployed.
+    """
+    from hitherto.terminal.compare import Job, Settings, compare_files
+
+    given = Job(models, tuple(names) if names else None, layer, input, out, json)
+    compare_files(given, Settings(sequences, steps, seed, precision, step_seconds))
 
 
 @app.command
@@ -137,15 +188,77 @@ def whole(text: str) -> int:
 predict = App(name="predict", help="What theory says before a model is trained.")
 measure = App(name="measure", help="One measurement of a model.")
 draw = App(name="draw", help="Pictures for slides.")
-designs = App(name="design", help="Starts of training that have a memory one wants.")
+solve = App(name="solve", help="What theory says of a problem that a file describes.")
+designs = App(name="design", help="Starts of training, and labels, for a memory that is wanted.")
 convert = App(name="convert", help="Models with the same map in another form.")
 verdict = App(name="verdict", help="Whether another form exists, and by which theorem.")
-advise = App(name="advise", help="Which sizes a memory needs.")
-for group in (advise, predict, measure, designs, convert, verdict, draw):
+advise = App(name="advise", help="What to build for a memory that is wanted.")
+for group in (advise, predict, solve, measure, designs, convert, verdict, draw):
     app.command(group)
 Widths = Annotated[list[int], Parameter(consume_multiple=True)]
 Steps = Annotated[int | None, Parameter(converter=lambda _, tokens: whole(tokens[0].value))]
 Cuts = Annotated[list[int] | None, Parameter(consume_multiple=True)]
+
+
+@advise.default
+def advise_memory(
+    *,
+    lag: Steps = None,
+    channels: int | None = None,
+    data: Path | None = None,
+    targets: Path | None = None,
+    parameters: int | None = None,
+    family: str = "rnn,lstm,gru,lru,2rnn",
+    cell_cost: Literal["dense", "effective"] = "dense",
+    steps: int = 2000,
+    seed: int = 0,
+    verify: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    results: Path = Path("results"),
+    json: bool = False,
+    out: Path | None = None,
+) -> None:
+    """Rank architectures, starts and learning rates for a lag, or for the memory that data ask for.
+
+    Parameters
+    ----------
+    lag
+        Steps between the oldest input that an answer needs and the answer.
+    channels
+        Numbers a step that must be kept; 1 by default, those of the data with --data.
+    data
+        A .npy of inputs, (time), (time, channel) or (sequence, time, channel), in place of a lag.
+    targets
+        A .npy of answers to them, step by step; without it, the next step of the data.
+    parameters
+        Budget; by default what one dense layer with a quarter to spare takes.
+    family
+        Recurrences to try, with commas between.
+    cell_cost
+        dense counts all weights, effective what is left when changes of basis are taken off.
+    steps
+        Updates of a training.
+    seed
+        Of draws, shuffles and trainings.
+    verify
+        Train the first options and two naive ones on the matching task, and print what they recall.
+    workers
+        Worker processes for the trainings.
+    scheduler
+        Address of a running Dask scheduler for the trainings.
+    results
+        Folder of the trainings; what is recorded there is not done again.
+    json
+        One JSON object.
+    out
+        A page with all numbers and the Pareto figure.
+    """
+    from hitherto.terminal.advice import Checking, Wishes, print_advice
+
+    families = tuple(name.strip() for name in family.split(","))
+    wishes = Wishes(lag, channels, data, targets, parameters, families, cell_cost, steps, seed)
+    print_advice(wishes, Checking(verify, workers, scheduler, results), json, out)
 
 
 @advise.command(name="copy")
@@ -386,6 +499,121 @@ def predict_memory_prior(
 
     start = Start(init, nu_w, nu_f, nu_c, parametrisation, gain, leak, low, high, layers)
     print_prior(start, lags, width, json)
+
+
+@predict.command(name="transition")
+def predict_transition(
+    problem: Path | None = None,
+    /,
+    *,
+    times: int = 3,
+    label: float = 1.0,
+    noise: float = 0.1,
+    activation: str = "identity",
+    recurrent_variance: float = 1.0,
+    input_variance: float = 1.0,
+    readout_variance: float = 1.0,
+    json: bool = False,
+) -> None:
+    """Whether a wide trained recurrent network correlates its times, and how far the labels are from where it does.
+
+    Parameters
+    ----------
+    problem
+        A TOML file, as for `solve mean-field`; without it, one input at the first time and a label at the last.
+    times
+        Of that one input, label included.
+    label
+        Its size.
+    noise
+        kappa; labels are known up to a variance kappa over the width.
+    activation
+        identity, erf, tanh or relu.
+    recurrent_variance
+        g^2, of recurrent weights times the width.
+    input_variance
+        g_v^2, of input weights times the number of inputs.
+    readout_variance
+        s_a^2, of readout weights; outputs are their mean over the units.
+    json
+        One JSON object.
+    """
+    from hitherto.terminal import mean_field
+
+    settings = dict(
+        noise=noise,
+        activation=activation,
+        recurrent_variance=recurrent_variance,
+        input_variance=input_variance,
+        readout_variance=readout_variance,
+    )
+    mean_field.print_transition(mean_field.problem_of(problem, times, label, settings), json)
+
+
+@solve.command(name="mean-field")
+def solve_mean_field(problem: Path, /, *, seed: int = 0, json: bool = False) -> int:
+    """Kernels, outputs and spectra of wide trained linear networks; exit status 1 if no start ends in a lowest minimum.
+
+    Parameters
+    ----------
+    problem
+        A TOML file: labels, steps, times, and the settings of `hitherto.theory.mean_field.Problem` by name.
+    seed
+        Of random starts.
+    json
+        One JSON object, with all kernels.
+    """
+    from hitherto.terminal.mean_field import solve_file
+
+    return solve_file(problem, seed, json)
+
+
+@designs.command(name="schedule")
+def design_schedule(
+    targets: Path,
+    /,
+    *,
+    steps: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    count: int | None = None,
+    noise: float = 0.05,
+    recurrent_variance: float = 1.0,
+    input_variance: float = 1.0,
+    readout_variance: float = 1.0,
+    json: bool = False,
+) -> None:
+    """Which times of a sequence to label, so that a linear recurrent network foretells the others.
+
+    Parameters
+    ----------
+    targets
+        A .npy file of sequences that training may meet: (pattern, time), or (member, pattern, time) for several.
+    steps
+        Times that are labelled already, counted from 0; told are their error and the best next one.
+    count
+        Instead: compare all schedules of that many labelled times.
+    noise
+        kappa; labels are known up to a variance kappa over the width.
+    recurrent_variance
+        g^2, of recurrent weights times the width.
+    input_variance
+        g_v^2, of input weights times the number of inputs.
+    readout_variance
+        s_a^2, of readout weights; outputs are their mean over the units.
+    json
+        JSON.
+    """
+    from hitherto.terminal.mean_field import print_schedules
+
+    print_schedules(
+        targets,
+        tuple(steps or ()),
+        count,
+        json,
+        noise=noise,
+        recurrent_variance=recurrent_variance,
+        input_variance=input_variance,
+        readout_variance=readout_variance,
+    )
 
 
 @designs.default

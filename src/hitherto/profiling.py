@@ -4,7 +4,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,9 @@ from hitherto.measures.context import context
 from hitherto.measures.cut_spectrum import cut_profile
 from hitherto.measures.lag_jacobian import lag_jacobian
 from hitherto.measures.lyapunov import lyapunov
+from hitherto.measures.memory_prior import driven_prior
 from hitherto.measures.state_use import state_use
+from hitherto.measures.tangent_kernel import BLOCK, kernel_drift
 from hitherto.measures.trajectory import (
     SEQUENCES,
     STEPS,
@@ -35,8 +37,14 @@ from hitherto.measures.trajectory import (
     white_noise,
 )
 from hitherto.measures.weight_spectrum import weight_spectrum
+from hitherto.report.verdict import BEFORE
+from hitherto.theory.linear_bias import Gaussian, lag_weights
+from hitherto.theory.linear_bias_width import trust_horizon
 
 SENSITIVITY = (0.1, 10.0)
+DRIFT_SEQUENCES, DRIFT_STEPS = 8, 32  # of the tangent kernels before and after training
+MOST_SLOPES = 2**27  # numbers in a block of gradients
+LAZY_SCALINGS = ("ntk", "ntk_unit")  # in others the kernel moves whatever the width
 Note = Callable[[str], None]
 Runner = Callable[..., Trajectory]  # drives one part; keywords of `drive` change the settings
 
@@ -164,6 +172,19 @@ def _processing_capacity(run: Trajectory, again: Runner, seed: int, part: str) -
     )
 
 
+def _memory_prior(run: Trajectory, again: Runner, seed: int, part: str) -> tuple[Estimate, ...]:
+    """Measured, and beside it that of a wide network of the same variances."""
+    found = driven_prior(run, part)
+    return (*found, *(e for prior in found if "variances" in prior.statistics for e in _wide_limit(prior)))
+
+
+def _wide_limit(prior: Estimate) -> tuple[Estimate, Estimate]:
+    about, source = prior.statistics, "closed form of wide linear networks; our derivation"
+    rho = lag_weights(Gaussian(*about["variances"], learning_rates=about["learning_rates"]), len(prior.value))
+    wide = Estimate(q.WIDE_MEMORY_PRIOR, rho, np.zeros(len(rho)), axes=prior.axes, part=prior.part, source=source)
+    return wide, Estimate(q.TRUST_HORIZON, trust_horizon(about["width"]), 0.0, part=prior.part, source=source)
+
+
 MEASURES: tuple[Measure, ...] = (
     Measure(
         "gradients by lag",
@@ -220,6 +241,11 @@ MEASURES: tuple[Measure, ...] = (
         ),
         lambda run, again, seed, part: state_use(run, part=part),
     ),
+    Measure(
+        "memory prior",
+        (q.MEMORY_PRIOR, q.PRIOR_MEAN_LAG, q.HALF_LEVEL, q.WIDE_MEMORY_PRIOR, q.TRUST_HORIZON),
+        _memory_prior,
+    ),
 )
 
 
@@ -227,6 +253,7 @@ def profile(
     model: Model,
     inputs: Real[np.ndarray, "..."] | None = None,
     *,
+    initial: Model | None = None,
     settings: Settings | None = None,
     provenance: Mapping[str, Any] | None = None,
     note: Note = lambda text: None,
@@ -236,16 +263,19 @@ def profile(
     Args:
         inputs: (time, input) or (sequence, time, input), or integer tokens for one-hot inputs; None for white noise,
             uniform with variance 1 in every channel.
+        initial: the model before training, to be told how lazy training was and with which memory prior it began.
         settings: how it is driven; see `Settings`.
         provenance: facts about the model to be kept with the result, for example its file.
         note: called with a line when a measure begins.
     Raises:
-        ValueError: for inputs that do not fit, or a model that overflows on them. A measure that cannot be made on
+        ValueError: for inputs that do not fit, a model that overflows on them, or another architecture before
+            training. A measure that cannot be made on
             these inputs is left out, and a finding says why.
 
     Cost: for an LSTM of 128 units and the default 32 sequences of 1000 steps about half a minute on two cores.
     """
     settings, began = settings or Settings(), time.perf_counter()
+    _refuse_another(initial, model)
     data = None if inputs is None else as_sequences(np.asarray(inputs), model.architecture.input_size)
     note("weights")
     bound = 3**0.5 * np.ones(model.architecture.input_size) if data is None else np.abs(data).max((0, 1))
@@ -262,6 +292,12 @@ def profile(
             except ValueError as error:
                 findings.append(f"{part} {row.name} not measured: {error}".strip())
         findings += _sensitivity(runner, run, settings, part, note)
+    if initial is not None:
+        note("training")
+        try:
+            estimates += _since(initial, model, data, settings)
+        except ValueError as error:
+            findings.append(f"training not measured: {error}")
     facts = _facts(model, runs[0], settings) | dict(provenance or {})
     facts["findings"] = (*facts.get("findings", ()), *dict.fromkeys(findings))
     facts |= dict(seconds=round(time.perf_counter() - began, 1), own_data=data is not None)
@@ -327,6 +363,39 @@ def _sensitivity(runner: Runner, run: Trajectory, settings: Settings, part: str,
         steps = int(half_life.statistics.get("steps", half_life.value))
         said.append(f"{more}{steps} {'step' if steps == 1 else 'steps'} at {factor:g} times the input scale")
     return [f"{part} the half-life of the gradient is {said[0]} and {said[1]}".strip()]
+
+
+def _refuse_another(initial: Model | None, model: Model) -> None:
+    if initial is not None and initial.architecture != model.architecture:
+        raise ValueError(
+            f"the model before training is {initial.architecture}, the one to be profiled {model.architecture}; give "
+            "two sets of weights of one architecture"
+        )
+
+
+def _since(initial: Model, model: Model, data: np.ndarray | None, settings: Settings) -> list[Estimate]:
+    """The memory prior that training began with, and how far the tangent kernel has moved since."""
+    found: list[Estimate] = []
+    for part, runner in _runners(initial, data, settings):
+        run = runner(sequences=8, steps=max(2, settings.steps // 4))
+        found += _memory_prior(run, runner, settings.seed, f"{part} {BEFORE}".strip())
+    return [*found, _drift(initial, model, data, settings.seed)]
+
+
+def _drift(initial: Model, model: Model, data: np.ndarray | None, seed: int) -> Estimate:
+    architecture = model.architecture
+    weights = sum(int(np.size(leaf)) for leaf in jax.tree.leaves(model.weights))
+    if weights * BLOCK > MOST_SLOPES:
+        raise ValueError(
+            f"tangent kernels of {weights:,} weights take gradients of {BLOCK} outputs at once, which a profile does "
+            "not; call `kernel_drift`"
+        )
+    few = min(max(BLOCK // architecture.output_size, 2), DRIFT_SEQUENCES)
+    x = white_noise(architecture.input_size, few, DRIFT_STEPS, seed) if data is None else data[:few, :DRIFT_STEPS]
+    drift = kernel_drift(initial.astype(np.float64), model.astype(np.float64), np.asarray(x, np.float64))
+    if getattr(architecture, "parametrisation", "") in LAZY_SCALINGS or drift.statistics["training"] != "lazy":
+        return drift
+    return replace(drift, statistics=dict(drift.statistics) | {"training": "little so far"})
 
 
 def _facts(model: Model, run: Trajectory, settings: Settings) -> dict[str, Any]:

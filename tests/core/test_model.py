@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hitherto.architectures.convolution import Convolution
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.rnn import RNN
 from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
@@ -19,6 +20,7 @@ ARCHITECTURES = (
     LSTM(3, 4, coupled=True, clip=0.5, gate_activation="hard_sigmoid(0.2,0.5)"),
     GRU(3, 4),
     GRU(3, 4, reset="before", bias=False),
+    Convolution(3, 2, (1.0, 0.5, 0.25)),
     Deep((LSTM(3, 4), GRU(4, 2), RNN(2, 5))),
     Bidirectional(LSTM(3, 4), LSTM(3, 4)),
     Bidirectional(GRU(3, 2), GRU(3, 2), merge="sum"),

@@ -8,6 +8,7 @@ from linear_stacks import collapsed, random_stack, stack
 from models import random_model
 
 from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, FeatureFunction, OneHot, Powers
+from hitherto.architectures.convolution import Convolution
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.multiplicative import MultiplicativeIntegrationRNN, SelectiveStateSpace
 from hitherto.architectures.outside.live import adapt
@@ -29,6 +30,7 @@ LINEAR = (
     DiagonalStateSpace(2, 3, initialisation="uniform", r_max=0.9),
     SampledStateSpace(2, 3),
     UnitaryRNN(2, 3, activation="linear"),
+    Convolution(2, 3, (1.0, 0.5)),
     Deep((PLAIN, StateSpace(3, 3, 3, direct=True)), skip="residual"),
     Deep((PLAIN, RNN(5, 2, 1, activation="linear")), skip="input"),
     Deep((Deep((PLAIN, RNN(3, 2, activation="linear"))), DiagonalStateSpace(2, 1))),

@@ -58,6 +58,7 @@ def estimates(part: str = "", units: int = 128, lags: int = 250, pace: float = 1
             _context(lags, pace, about),
             _state_use(units, about),
             _weights(about),
+            _memory_prior(about),
         )
         for e in group
     )
@@ -236,3 +237,15 @@ def _weights(about: dict[str, Any]) -> list[Estimate]:
     )
     leaks = curve(q.LEAK_SPECTRUM, [1.0, 0.81, 0.3, 0.02, 0.0, -0.4], None, start=1, **about)
     return [*(number(quantity, value, 0.0, **about) for quantity, value in exact), leaks]
+
+
+def _memory_prior(about: dict[str, Any]) -> list[Estimate]:
+    lags = np.arange(128)
+    rho = 0.8**lags * (2 + lags / 0.8)
+    return [
+        curve(q.MEMORY_PRIOR, rho * (1 + 0.1 * np.sin(lags)), None, **about),
+        curve(q.WIDE_MEMORY_PRIOR, rho, None, **about),
+        number(q.PRIOR_MEAN_LAG, 7.1, 0.0, **about),
+        number(q.HALF_LEVEL, 14, 0.0, statistics={"censored": False}, **about),
+        number(q.TRUST_HORIZON, 11.3, 0.0, **about),
+    ]

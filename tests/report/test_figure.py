@@ -41,14 +41,14 @@ def of_shape(shape: str, spread: float | None, part: str = "") -> list[Estimate]
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_curve_can_be_drawn(shape):
-    assert len(drawn(*of_shape(shape, 0.1))) == 10
+    assert len(drawn(*of_shape(shape, 0.1))) == 11
 
 
 @pytest.mark.parametrize("spread", [None, 0.1])
 def test_parts_of_every_shape_share_a_figure(spread):
     estimates = [e for shape in list(SHAPES)[:6] for e in of_shape(shape, spread, shape)]
     texts = drawn(*estimates)
-    assert len(texts) == 10
+    assert len(texts) == 11
     assert all("some zeros" in text for text in texts)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from hitherto.architectures.activations import activation
 from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, OneHot, Powers, Templates
+from hitherto.architectures.convolution import Convolution
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.multiplicative import MultiplicativeIntegrationRNN, SelectiveStateSpace
 from hitherto.architectures.rnn import RNN
@@ -23,7 +24,7 @@ _KINDS: dict[str, type[Architecture]] = {
     for kind in (
         *(RNN, LSTM, GRU, UnitaryRNN, SecondOrderRNN, ArithmeticCircuit, OneHot, Templates, Powers),
         *(MultiplicativeIntegrationRNN, SelectiveStateSpace),
-        *(StateSpace, DiagonalStateSpace, SampledStateSpace),
+        *(StateSpace, DiagonalStateSpace, SampledStateSpace, Convolution),
         *(Deep, Bidirectional, Backward, Untied),
     )
 }

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 State = PyTree
 Weights = PyTree
+SHOWN = 4  # numbers of a long setting in the name of an architecture
 
 
 class Hidden(NamedTuple):
@@ -75,7 +76,8 @@ class Architecture(abc.ABC):
 
 def _brief(value: Any) -> str:
     if isinstance(value, tuple):
-        return f"({', '.join(map(_brief, value))})"
+        long = len(value) > SHOWN and not isinstance(value[0], Architecture)
+        return f"({', '.join(map(_brief, value[:SHOWN] if long else value))}{f', .. {len(value)}' if long else ''})"
     if not isinstance(value, Architecture):
         return str(value)
     given = [(f.name, getattr(value, f.name), f.default) for f in dataclasses.fields(value)]  # type: ignore[arg-type]

@@ -36,6 +36,8 @@ class Estimate:
         low, high: ends of the 95% interval, in the value's shape; None where no interval can be given.
         axes: coordinates along each axis, for example {"lag": [0, 1, 2]}.
         part: which part of the model, "" for all of it: "layer 0", "layer 1 backward".
+        without: the value without each sequence (or pair of sequences), for jackknifes of what is made of several
+            estimates of the same inputs; None where there is none. Not part of `to_dict`.
         cannot_tell: why the data do not decide the value; "" where they do. A value may still stand beside it.
         statistics: numbers about the estimate (sequences, probes, censored, rank, ...), for reports and JSON.
         assumptions: what must hold for the value to mean what the quantity says.
@@ -49,6 +51,7 @@ class Estimate:
     high: float | Float[np.ndarray, "..."] | None = None
     axes: Mapping[str, np.ndarray] = field(default_factory=dict)
     part: str = ""
+    without: Float[np.ndarray, "left_out ..."] | None = None
     cannot_tell: str = ""
     statistics: Mapping[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
@@ -292,6 +295,13 @@ MEMORY_PRIOR = Quantity(
     ("lag",),
 )
 KERNEL_DRIFT = Quantity("kernel_drift", "|K_after - K_before| / |K_before| of the tangent kernel: 0 for lazy training")
+WIDE_MEMORY_PRIOR = Quantity(
+    "wide_memory_prior",
+    "memory_prior of independent Gaussian weights of the same mean squares, as the width grows",
+    "",
+    ("lag",),
+)
+TRUST_HORIZON = Quantity("trust_horizon", "sqrt(width): lags up to which wide_memory_prior holds", "steps")
 
 # Wide linear RNNs, L_j the response to the input j steps ago: papers/linear_bias_*.py
 LAG_KERNEL = Quantity("lag_kernel", "Theta_jl = dL_j/dweights . dL_l/dweights", "", ("lag", "other_lag"))
@@ -336,5 +346,80 @@ VISIBLE_MODULI = Quantity(
     "visible_moduli", "moduli of the eigenvalues that show in dy[t]/dx[t-k], largest first", "", ("index",)
 )
 ZERO_MODES = Quantity("zero_modes", "rank of (g_(i+j)) less that of (g_(i+j+1)), for g_k = dy[t]/dx[t-k]")
+
+# Representations after training: measures/trained_kernel.py. h are states, N units, W is weight_hh.
+HIDDEN_KERNEL = Quantity(
+    "hidden_kernel",
+    "(1/N) sum over units of h_i h_i', between all patterns and times, entry time * patterns + pattern",
+    "squared state",
+    ("entry", "other_entry"),
+)
+TEMPORAL_COHERENCE = Quantity(
+    "temporal_coherence", "rms over patterns and times t of the cosine between h[t] and h[t+k]", "", ("lag",)
+)
+RECURRENT_GAIN = Quantity(
+    "recurrent_gain",
+    "largest |W h|^2 / (g^2 |h|^2) over combinations h of the patterns' states before the time; about 1 by chance",
+    "",
+    ("time",),
+)
+WEIGHT_BULK = Quantity(
+    "weight_bulk", "g: most of W is Gaussian with variance g^2 / N; eigenvalues up to g, singular values up to 2 g"
+)
+EIGENVALUE_OUTLIERS = Quantity(
+    "eigenvalue_outliers", "moduli of the eigenvalues of W outside of its bulk, largest first", "", ("index",)
+)
+SINGULAR_VALUE_OUTLIERS = Quantity(
+    "singular_value_outliers", "singular values of W outside of its bulk, largest first", "", ("index",)
+)
+
+# Mean-field networks. N units, f outputs, y labels, F = -(1/N) ln probability, c0 the prior's C_TT.
+MEAN_OUTPUT = Quantity(
+    "mean_output", "mean over trained networks of f, entry time * patterns + pattern", "output", ("entry",)
+)
+OUTPUT_VARIANCE = Quantity(
+    "output_variance", "N times the variance of f over trained networks of one kernel", "squared output", ("entry",)
+)
+HELD_OUT_ERROR = Quantity("held_out_error", "mean of (f - y)^2 over that of y^2 at times without labels")
+FREE_ENERGY = Quantity("free_energy", "F of the kernel of wide trained networks", "nats per unit")
+FREE_ENERGIES = Quantity("free_energies", "F of all minima, lowest first", "nats per unit", ("minimum",))
+LOG_EVIDENCE = Quantity("log_evidence", "ln of the density of the labels over networks of the prior", "nats")
+LAG_CURVATURE = Quantity(
+    "lag_curvature",
+    "second derivative of F by the correlations of times that lie as far apart",
+    "",
+    ("pair", "other_pair"),
+)
+LAG_DETERMINANT = Quantity("lag_determinant", "determinant of lag_curvature: 0 where correlations begin to grow")
+CORRELATION_FLUCTUATIONS = Quantity(
+    "correlation_fluctuations",
+    "N times the mean of rho rho^T, rho the correlations of states of times that lie as far apart",
+    "",
+    ("pair", "other_pair"),
+)
+CRITICAL_GAIN = Quantity("critical_gain", "recurrent_gain from which states of different times correlate")
+CRITICAL_SIGNAL = Quantity("critical_signal", "|y|^2 / (s_a^2 c0) from which trained networks are of another kind")
+CRITICAL_NOISE = Quantity("critical_noise", "kappa / (s_a^2 c0) from which states or transitions are of another kind")
+REALISED_SIGNAL = Quantity(
+    "realised_signal", "f^2 / (s_a^2 c0) at the label: the signal that noise lets through", "", ("minimum",)
+)
+SIGNAL_EXPONENT = Quantity("signal_exponent", "slope of the logarithm of a change against that of what makes it")
+VARIANCE_RATIO = Quantity("variance_ratio", "C at the label of a recurrent network over that of a feedforward one")
+LEADING_ANGLE = Quantity("leading_angle", "angle of the largest eigenvalue that training gives W", "radians")
+KERNEL_MOMENTS = Quantity(
+    "kernel_moments", "mean of C of the last time with itself, and of C^2 of the first two", "", ("moment",)
+)
+
+TIME_CORRELATION = Quantity(
+    "time_correlation",
+    "mean of |C(t,t')| over trained networks, by (C(t,t) C(t',t'))^(1/2); norms of blocks over patterns",
+)
+LAST_VARIANCE = Quantity("last_variance", "C of the labelled time with itself over that of the prior")
+HELD_OUT_ERRORS = Quantity("held_out_errors", "held_out_error of all schedules, lowest first", "", ("schedule",))
+WEIGHT_EIGENVALUES = Quantity("weight_eigenvalues", "eigenvalues of weight_hh, largest first", "", ("index",))
+WEIGHT_SINGULAR_VALUES = Quantity(
+    "weight_singular_values", "singular values of weight_hh, largest first", "", ("index",)
+)
+RIDGE = Quantity("ridge", "kappa / (s_a^2 c_T): the ridge of the regression that a network does at the end")
 
 QUANTITIES: tuple[Quantity, ...] = tuple(v for v in globals().values() if isinstance(v, Quantity))

@@ -58,12 +58,13 @@ def jackknife_error(without: Samples, interaction: Pairs | None = None) -> Any:
     return np.sqrt(square)
 
 
-def interval(value: Any, error: Any, sequences: int) -> dict[str, Any]:
-    """Fields `standard_error`, `low`, `high` of an Estimate; no interval below eight sequences."""
+def interval(value: Any, error: Any, sequences: int, without: Samples | None = None) -> dict[str, Any]:
+    """Fields `standard_error`, `low`, `high` and `without` of an Estimate; no interval below eight sequences."""
+    fields = dict(standard_error=error if sequences > 1 else None, without=without)
     if sequences < FEWEST_SEQUENCES:
-        return dict(standard_error=error if sequences > 1 else None)
+        return fields
     half = student(sequences) * np.asarray(error)
-    return dict(standard_error=error, low=value - half, high=value + half)
+    return fields | dict(low=value - half, high=value + half)
 
 
 def log_interval(log_value: Values, log_error: Values, sequences: int) -> dict[str, Any]:

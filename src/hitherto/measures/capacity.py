@@ -208,9 +208,9 @@ def _estimate(
     count, entries = len(without), np.size(value)
     pairs = None if pairs is None else pairs.reshape(count, count, entries)
     error = jackknife_error(without.reshape(count, entries), pairs)
-    bounds = interval(value, error if np.ndim(value) else float(error[0]), len(without))
+    bounds = interval(value, error if np.ndim(value) else float(error[0]), len(without), without)
     if fields["cannot_tell"]:
-        bounds = {"standard_error": bounds["standard_error"]}
+        bounds = {"standard_error": bounds["standard_error"], "without": without}
     return Estimate(quantity, value, **bounds, **fields)
 
 

@@ -206,6 +206,7 @@ def _curve(
     return Estimate(
         quantity,
         **fields,
+        without=np.sqrt(st.leave_one_out(changed) / st.leave_one_out(unit)[:, None]),
         axes={"lag": np.arange(lags)},
         part=part,
         cannot_tell=reason,
@@ -250,7 +251,7 @@ def _effective(curve: Estimate, changed: Squares, unit: Float[np.ndarray, " unit
     enough = float(curve.statistics["effective_units"][last])
     reason = _doubt(len(changed), enough, without)
     decided = not reason
-    bars = st.interval(value, float(st.jackknife_error(without)), len(changed)) if decided else {}
+    bars = st.interval(value, float(st.jackknife_error(without)), len(changed), without) if decided else {}
     return Estimate(EFFECTIVE_CONTEXT, value, **bars, cannot_tell=reason, statistics=about, **fields)
 
 

@@ -241,6 +241,7 @@ def _typical(logs: LogCurves, quantity: Quantity, part: str, exact: bool) -> Est
     return Estimate(
         quantity,
         **st.log_interval(mean, error, len(logs)),
+        without=np.exp(st.leave_one_out(logs.mean(1))),
         axes={"lag": np.arange(logs.shape[-1])},
         part=part,
         cannot_tell=st.TOO_FEW if len(logs) < st.FEWEST_SEQUENCES else "",
@@ -295,7 +296,7 @@ def _crossing_estimate(quantity: Quantity, logs: LogCurves, level: float, part: 
     reason = (
         "" if decided else st.TOO_FEW if len(logs) < st.FEWEST_SEQUENCES else "some sequences never reach the level"
     )
-    bars = st.interval(value, float(st.jackknife_error(without)), len(logs)) if decided else {}
+    bars = st.interval(value, float(st.jackknife_error(without)), len(logs), without) if decided else {}
     return Estimate(
         quantity, value, **_not_negative(bars), part=part, cannot_tell=reason, statistics=about, source=SOURCE
     )
@@ -323,7 +324,7 @@ def _growth(logs: LogCurves, part: str) -> Estimate:
     enough = float(st.effective_sequences(np.exp(squares - squares.max(0)))[-1]) if np.isfinite(value) else 0.0
     heavy = enough < FEWEST_EFFECTIVE_SEQUENCES
     reason = f"only {enough:.1f} sequences carry the mean at the longest lag" if heavy else ""
-    bars = {} if heavy else st.interval(value, float(st.jackknife_error(without)), len(logs))
+    bars = {} if heavy else st.interval(value, float(st.jackknife_error(without)), len(logs), without)
     return Estimate(
         GRADIENT_GROWTH,
         value,

@@ -68,7 +68,7 @@ def lyapunov(
     index = {"index": np.arange(len(mean))}
     reason = st.TOO_FEW if len(rates) < st.FEWEST_SEQUENCES else ""
     fields = dict(part=part, cannot_tell=reason, statistics=about, source=SOURCE)
-    bars = st.interval(mean, error, len(rates))
+    bars = st.interval(mean, error, len(rates), st.leave_one_out(rates))
     return (
         Estimate(LYAPUNOV_SPECTRUM, mean, **bars, axes=index, **fields),
         Estimate(TIME_CONSTANTS, times(mean), **_time_bars(mean, bars), axes=index, **fields),
@@ -206,7 +206,7 @@ def _kaplan_yorke(rates: Exponents, state: int, part: str) -> Estimate:
     at_least = rates.shape[1] < state and value >= rates.shape[1]
     reason = st.TOO_FEW if len(rates) < st.FEWEST_SEQUENCES else ""
     reason = "all computed sums are non-negative; ask for more exponents" if at_least else reason
-    bars = {} if at_least else st.interval(value, float(st.jackknife_error(without)), len(rates))
+    bars = {} if at_least else st.interval(value, float(st.jackknife_error(without)), len(rates), without)
     return Estimate(
         KAPLAN_YORKE_DIMENSION,
         value,

@@ -124,7 +124,7 @@ def _participation(quantity: Quantity, centred: Series, part: str, units: int) -
     reason = st.TOO_FEW if count < st.FEWEST_SEQUENCES else ""
     if not reason and value > samples / 5:
         reason = f"{samples:.0f} effective samples are too few for a dimension of {value:.0f}"
-    bars = st.interval(value, float(st.jackknife_error(np.array(without))), count) if without else {}
+    bars = st.interval(value, float(st.jackknife_error(np.array(without))), count, np.array(without)) if without else {}
     about = dict(sequences=count, units=units, plain=plain, samples=samples)
     return Estimate(quantity, value, **bars, part=part, cannot_tell=reason, statistics=about, source=SOURCE)
 
@@ -156,7 +156,7 @@ def _count(quantity: Quantity, series: Series, which: Callable[[Series], np.ndar
     chosen = which(series)
     count = len(series)
     without = np.array([which(np.delete(series, i, 0)).sum() for i in range(count) if count > 1], float)
-    bars = st.interval(float(chosen.sum()), float(st.jackknife_error(without)), count)
+    bars = st.interval(float(chosen.sum()), float(st.jackknife_error(without)), count, without)
     if "low" in bars:
         bars |= dict(low=max(0.0, float(bars["low"])), high=min(float(len(chosen)), float(bars["high"])))
     about = dict(sequences=count, units=len(chosen), which=np.flatnonzero(chosen).tolist())
@@ -248,7 +248,7 @@ def _gate_times(run: Trajectory, part: str) -> list[Estimate]:
     levels = _quantiles(times)
     without = np.array([_quantiles(gate_time(m)) for m in st.leave_one_out(means)]).reshape(-1, len(levels))
     with np.errstate(invalid="ignore"):  # a gate that never lets go has no error bar
-        bars = st.interval(levels, st.jackknife_error(without), count)
+        bars = st.interval(levels, st.jackknife_error(without), count, without)
     return [each, Estimate(GATE_TIME_QUANTILES, levels, **bars, axes={"quantile": np.array(QUANTILES)}, **fields)]
 
 

@@ -12,7 +12,7 @@ from hitherto.architectures.rnn import RNN
 from hitherto.architectures.state_space import AbstractStateSpace
 from hitherto.architectures.unitary import UnitaryRNN
 from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
-from hitherto.core.model import Model
+from hitherto.core.model import Model, precision
 from hitherto.core.quantity import (
     CONTRACTION_BOUND,
     HENRICI_DEPARTURE,
@@ -54,7 +54,9 @@ def weight_spectrum(
     """
     found: list[Estimate] = []
     bound = np.zeros(model.architecture.input_size) if input_bound is None else np.asarray(input_bound, float)
-    for name, layer, weights in _layers(model):
+    with precision(np.float64):
+        layers = tuple(_layers(model))
+    for name, layer, weights in layers:
         title = " ".join(filter(None, (part, name)))
         w = {k: np.asarray(v, float) for k, v in weights.items()}
         for block, matrix in _blocks(layer, w):

@@ -218,9 +218,11 @@ def mark(axes: Axes, scene: Scene, quantity: Quantity, level: float, name: str, 
 
 
 def upright(axes: Axes, x: float, colour: str, text: str) -> None:
-    """A dashed vertical line with its label at the top."""
+    """A dashed vertical line with its label at the top, on the side where there is room."""
     axes.axvline(x, color=colour, linewidth=1, linestyle=(0, (4, 3)))
-    axes.annotate(text, (x, 0.97), (5, 0), xycoords=("data", "axes fraction"), textcoords="offset points", va="top")
+    across = axes.transAxes.inverted().transform(axes.transData.transform((x, 1.0)))[0]
+    place = dict(xytext=(5, 0), ha="left") if across < 0.7 else dict(xytext=(-5, 0), ha="right")
+    axes.annotate(text, (x, 0.97), xycoords=("data", "axes fraction"), textcoords="offset points", va="top", **place)
 
 
 def log_percent(axes: Axes, shown: Sequence[Estimate], floor: float) -> None:

@@ -40,6 +40,7 @@ from hitherto.report.drawing import (
     line,
     log_percent,
     mark,
+    peak,
     points,
     positive,
     positive_range,
@@ -181,8 +182,26 @@ def leaks(axes: Axes, scene: Scene) -> None:
         points(axes, place, estimate, np.ones(len(value), bool), colour, scene.name(estimate))
     axes.axhline(0, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xlabel("direction, most leaking first")
-    axes.set_ylabel("share of $|h|^2$ lost per step")
+    axes.set_ylabel("share of |h|² lost per step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    key(axes)
+
+
+def learning_speeds(axes: Axes, scene: Scene) -> None:
+    """Memory priors as shares of their peaks, dashed beside them those of wide networks of the same variances."""
+    drawn = []
+    for colour, estimate in scene.of(q.MEMORY_PRIOR):
+        drawn.append(curve(axes, estimate, colour, scene.name(estimate, "these weights") or "these weights", True))
+        wide = find(scene.estimates, q.WIDE_MEMORY_PRIOR, estimate.part)
+        if wide is not None:
+            shares = positive(np.asarray(wide.value, float)) / peak(np.asarray(estimate.value, float))
+            lags, label = np.asarray(wide.axes["lag"], float), "" if len(drawn) > 1 else "wide, of the same variances"
+            axes.plot(lags, shares, color=colour, linewidth=1.2, linestyle=(0, (4, 2)), label=label)
+    horizons = find_all(scene.estimates, q.TRUST_HORIZON)
+    axes.set_ylabel("speed of learning, share of its peak")
+    lag_axes(axes, scene, drawn)
+    if horizons and float(horizons[0].value) < axes.get_xlim()[1]:
+        upright(axes, float(horizons[0].value), SOFT, "√width")
     key(axes)
 
 
@@ -344,6 +363,17 @@ PANELS: tuple[Panel, ...] = (
         leaks,
         "What a step of the recurrent weights alone loses of each direction of the state: at 0 it is kept whole, at 1 "
         "it is gone, below 0 it grows.",
+    ),
+    Panel(
+        "memory-prior",
+        "Speed of learning by lag",
+        (q.MEMORY_PRIOR,),
+        (q.KERNEL_DRIFT, q.HALF_LEVEL),
+        learning_speeds,
+        "How fast plain gradient descent would begin to move the answer to each past input, with these weights and, "
+        "if the layer is not linear, its slopes at the mean state; dashed: wide networks of the same variances, to be "
+        "trusted up to √width. Whether training was lazy shows only beside the weights before it: give them as "
+        "--initial FILE, or initial= in Python.",
     ),
     Panel(
         "linear-memory",

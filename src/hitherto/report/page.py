@@ -21,6 +21,7 @@ from hitherto.report.verdict import capitalised
 LABELS = (
     ("file", "File"),
     ("sha256", "SHA-256"),
+    ("initial", "Before training"),
     ("layer", "Layer"),
     ("architecture", "Architecture"),
     ("parameters", "Parameters"),
@@ -73,6 +74,11 @@ LIMITS: tuple[tuple[Quantity, str], ...] = (
         "Gate times are of the direct path alone; recurrent weights lengthen or shorten it.",
     ),
     (
+        q.MEMORY_PRIOR,
+        "The memory prior says which lags plain gradient descent would move first, not which are remembered. Networks "
+        "that start as frameworks start them are not lazy: their prior changes as they learn.",
+    ),
+    (
         q.SPECTRAL_RADIUS,
         "Facts about the weights know nothing of inputs, depth or readout.",
     ),
@@ -106,14 +112,14 @@ def page(estimates: Sequence[Estimate], provenance: Mapping[str, Any], sentences
     return template("page").render(
         name=provenance.get("file") or provenance.get("layer") or "Recurrent model",
         subtitle=provenance.get("architecture", ""),
-        headline=[_ranged(f"{capitalised(clause)}.") for clause in sentences[0].rstrip(".").split("; ")]
+        headline=[ranged(f"{capitalised(clause)}.") for clause in sentences[0].rstrip(".").split("; ")]
         if sentences
         else [],
-        sentences=[(_ranged(s), "annot tell" in s) for s in sentences[1:]],
+        sentences=[(ranged(s), "annot tell" in s) for s in sentences[1:]],
         findings=tuple(map(capitalised, provenance.get("findings", ()))),
         figures=[_shown(panel, scene) for panel in panels(estimates)],
         tables=[(part, _grouped(rows([e for e in estimates if e.part == part]))) for part in parts(estimates)],
-        facts=[(label, _fact(key, provenance[key])) for key, label in LABELS if provenance.get(key) is not None],
+        facts=[(label, fact(key, provenance[key])) for key, label in LABELS if provenance.get(key) is not None],
         assumptions=tuple(map(capitalised, assumed)),
         limits=_limits(estimates),
     )
@@ -130,10 +136,10 @@ def template(name: str) -> Any:
 
 def _shown(panel: Panel, scene: Scene) -> Shown:
     drawn = svg(figure(panel, scene, titled=False), panel.id)
-    return Shown(panel.id, _ranged(panel.title(scene)), panel.name, Markup(drawn), panel.how_to_read)
+    return Shown(panel.id, ranged(panel.title(scene)), panel.name, Markup(drawn), panel.how_to_read)
 
 
-def _ranged(text: str) -> Markup:
+def ranged(text: str) -> Markup:
     """Escaped, with intervals set back: the number first, its doubt beside it."""
     return Markup(RANGE.sub(r'<span class="range">\1</span>', str(escape(text))))
 
@@ -149,7 +155,7 @@ def _limits(estimates: Sequence[Estimate]) -> list[str]:
     return [ALWAYS, *(text for quantity, text in LIMITS if quantity.name in present)]
 
 
-def _fact(key: str, value: Any) -> str:
+def fact(key: str, value: Any) -> str:
     """A setting as text."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {version}" for name, version in value.items())

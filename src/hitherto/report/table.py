@@ -106,7 +106,7 @@ def _row(estimate: Estimate, place: str, index: tuple[int, ...]) -> Row:
     shown, quantity = reading(estimate, index), estimate.quantity
     more = "> " if estimate.statistics.get("censored") else ""
     return Row(
-        name=_in_words(quantity.name),
+        name=in_words(quantity.name),
         part=estimate.part,
         place=place,
         value=f"{more}{shown.centre}",
@@ -117,7 +117,8 @@ def _row(estimate: Estimate, place: str, index: tuple[int, ...]) -> Row:
     )
 
 
-def _in_words(name: str) -> str:
+def in_words(name: str) -> str:
+    """A quantity's name as prose has it: "gradient half-life"."""
     words = name.replace("_", " ")
     for plain, proper in PROPER:
         words = words.replace(plain, proper)

@@ -26,6 +26,7 @@ CHANGE = 0.01  # of the output's deviation: what counts as a change of the outpu
 NEGLIGIBLE_UNITS = 0.02  # of all units: fewer idle or stuck ones are not worth a sentence
 HALF_LIVES_TO_ONE_PERCENT = math.log(100) / math.log(2)
 CANNOT_TELL = "cannot tell"
+BEFORE = "at the start"  # what the parts are called whose estimates are of the weights before training
 MEETING = math.log(1e6)  # two states count as one when their distance has shrunk a million times
 SHARE_NAMES = ((0.8, "mostly linear"), (0.5, "mixed"), (0.0, "mostly nonlinear"))
 
@@ -253,6 +254,33 @@ def interaction(subject: Subject) -> str:
     return f"{said}what came before and after it{also}"
 
 
+def learning_reach(subject: Subject) -> str:
+    """Says "gradient descent from these weights moves lags up to 7 steps at least half as fast as the present input",
+    or that there is no such lag."""
+    prior, lag = subject.find(q.MEMORY_PRIOR), int(subject.estimate.value)
+    if subject.estimate.cannot_tell or not reading(subject.estimate).decided:
+        return ""
+    which = "the weights before training" if subject.estimate.part.endswith(BEFORE) else "these weights"
+    about = ", linearised at the mean state," if prior and prior.statistics.get("linearised") else ""
+    begins = f"gradient descent from {which}{about} moves"
+    if not lag:
+        return f"{begins} every past input less than half as fast as the present one"
+    more = "more than " if subject.estimate.statistics.get("censored") else ""
+    far = steps(f"{lag:,}", subject.provenance, lag)
+    return f"{begins} lags up to {more}{far} at least half as fast as the present input"
+
+
+def training_kind(subject: Subject) -> str:
+    """Lazy or rich, by how far the tangent kernel moved."""
+    moved = f"the tangent kernel moved by {digits(100 * float(subject.estimate.value))}%"
+    return {
+        "lazy": f"training was lazy: {moved}; the memory prior at the start told which lags would be learned",
+        "little so far": f"since the start {moved}; that is little so far, but no lazy scaling keeps it so",
+        "in between": f"training was neither lazy nor rich: {moved}",
+        "rich": f"training was rich: {moved}; the memory prior at the start says little of what was learned",
+    }[subject.estimate.statistics["training"]]
+
+
 def idle_units(subject: Subject) -> str:
     """Says "12 (11 to 13) of 128 units are idle"."""
     return _count(subject, "idle (they hardly move)")
@@ -343,6 +371,8 @@ RULES: tuple[tuple[Quantity, Rule], ...] = (
     (q.LINEAR_MEMORY_CAPACITY, linear_trace),
     (q.LINEAR_SHARE, linearity),
     (q.INTERACTION_PROFILE, interaction),
+    (q.KERNEL_DRIFT, training_kind),
+    (q.HALF_LEVEL, learning_reach),
     (q.GATE_TIME_QUANTILES, gate_times),
     (q.GATE_TIMES, gate_cells),
     (q.IDLE_UNITS, idle_units),

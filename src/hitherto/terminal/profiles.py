@@ -29,6 +29,7 @@ class Job:
         model: a file, or None for the embedded LSTM and its text.
         layer: which recurrent layer of the file.
         inputs: a file of input sequences, or None for white noise.
+        initial: a file with the same model before training, or None.
         initial_state: a `.npz` of `initial_h` and `initial_c`, or None for the file's own start.
         out, json: the report, and the file of numbers if wanted.
     """
@@ -36,6 +37,7 @@ class Job:
     model: Path | None
     layer: str | None
     inputs: Path | None
+    initial: Path | None
     initial_state: Path | None
     out: Path
     json: Path | None
@@ -55,8 +57,11 @@ def profile_file(job: Job, reading: Reading, settings: Settings) -> Profile:
     if job.model is None and job.inputs is None:
         inputs = embedded_model()[1]
     provenance["command"] = shlex.join(["hitherto", *sys.argv[1:]])
-    with _progress() as note:
-        result = profile(model, inputs, settings=settings, provenance=provenance, note=note)
+    initial = choose(find(job.initial, reading), job.layer, str(job.initial)).model if job.initial else None
+    if job.initial:
+        provenance["initial"] = job.initial.name
+    with progress() as note:
+        result = profile(model, inputs, initial=initial, settings=settings, provenance=provenance, note=note)
     result.to_html(job.out)
     if job.json:
         result.to_json(job.json)
@@ -71,10 +76,11 @@ def _model(job: Job, reading: Reading) -> tuple[Model, dict[str, Any]]:
     model = found.model
     if job.initial_state:
         model = with_initial_state(model, _initial_state(job.initial_state))
-    return model, _facts(job.model, found)
+    return model, facts_of(job.model, found)
 
 
-def _facts(path: Path, found: Found) -> dict[str, Any]:
+def facts_of(path: Path, found: Found) -> dict[str, Any]:
+    """Where a model was found, for the provenance of its profile."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     also = (f"the same weights also stand at {', '.join(found.aliases)}",) if found.aliases else ()
@@ -90,7 +96,7 @@ def _initial_state(path: Path) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def _progress() -> Iterator[Note]:
+def progress() -> Iterator[Note]:
     """A spinner with the running measure on a terminal, plain lines elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:

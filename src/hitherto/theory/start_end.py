@@ -16,7 +16,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from math import comb, prod
 
-from hitherto.core.claim import whole
 from hitherto.core.names import known
 from hitherto.theory._combinatorics import multichoose
 
@@ -57,6 +56,8 @@ class GenericRank:
 
     def __repr__(self) -> str:
         """All fields, long numbers by their power of ten: Python prints no more than 4300 digits."""
+        from hitherto.core.claim import whole  # brings JAX, which theory does without
+
         told = [(f.name, getattr(self, f.name)) for f in fields(self)]
         parts = [f"{n}={whole(v) if type(v) is int else repr(v)}" for n, v in told]
         return f"GenericRank({', '.join(parts)})"

@@ -7,6 +7,7 @@ import safetensors.numpy
 
 from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, OneHot, Templates
 from hitherto.architectures.as_json import from_json, to_json
+from hitherto.architectures.convolution import Convolution
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.multiplicative import MultiplicativeIntegrationRNN, SelectiveStateSpace
 from hitherto.architectures.outside.arrays import read_safetensors
@@ -43,6 +44,7 @@ ARCHITECTURES = [
     UnitaryRNN(3, 4, parametrisation="householder", reflections=2),
     Deep((StateSpace(3, 4, 2), DiagonalStateSpace(2, 4, 2), SampledStateSpace(2, 4, 1))),
     RNN(3, 4, parametrisation="ntk", variance=0.5, readout_size=2),
+    Deep((Convolution(3, 2, (1.0, 0.1, 1e-300)), Convolution(2, 1, (2.0,)))),
 ]
 
 
