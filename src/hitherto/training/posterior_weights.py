@@ -20,10 +20,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from hitherto.architectures.rnn import RNN
 from hitherto.core.model import Model, precision
 from hitherto.theory.mean_field import Problem
-from hitherto.training.posterior import ACTIVATIONS, Posterior, identity, summary
+from hitherto.training import posterior
+from hitherto.training.posterior import Posterior, identity, summary
 from hitherto.training.posterior_chains import Chains, Kept, Keys, Move, Sampling, Target, begin, hmc_block, sample
 from hitherto.training.progress import Show
 
+# XLA would make our own erf anew for every row of a product with W
+ACTIVATIONS = posterior.ACTIVATIONS | {"erf": jax.scipy.special.erf}
 SHARE = 0.1  # of the step at which Langevin dynamics becomes unstable
 STEPS = 20  # of Langevin dynamics between two draws
 
