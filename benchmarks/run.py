@@ -1,4 +1,7 @@
-"""Measures speed and memory against what people run today, both in one run, and writes benchmarks/results.md."""
+"""Measures speed and memory against what people run today, both in one run, and writes benchmarks/results.md.
+
+python benchmarks/run.py [SECTION ...]
+"""
 
 import os
 import platform
@@ -6,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,6 +22,7 @@ import training_step
 from engine import engine_table
 
 import hitherto
+from hitherto.core.names import known
 from hitherto.files import write
 from hitherto.measures.lag_jacobian import PROBES, lag_jacobian
 from hitherto.measures.trajectory import Trajectory, drive
@@ -173,9 +177,14 @@ def tables_of(script: str) -> list[str]:
     return ran.stdout.splitlines()
 
 
-def main() -> None:
-    """All tables."""
-    versions = f"Python {platform.python_version()}, JAX {jax.__version__}, PyTorch {torch.__version__}"
+def recorded() -> dict[str, list[str]]:
+    """The sections of the results file by title."""
+    parts = RESULTS.read_text().split("\n## ")[1:] if RESULTS.exists() else []
+    return {title: body.strip().splitlines() for title, _, body in (part.partition("\n") for part in parts)}
+
+
+def main(wanted: Sequence[str]) -> None:
+    """All tables, or those that are named anew and the others as they stand."""
     sections = {
         "The experiment engine": engine_table,  # first, for it tells the memory of this process
         "Separation ranks": partial(tables_of, "separation_rank.py"),
@@ -188,18 +197,23 @@ def main() -> None:
         "Memory against length": length_table,
         "Training step": training_step.main,
     }
+    versions = f"Python {platform.python_version()}, JAX {jax.__version__}, PyTorch {torch.__version__}"
+    about = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {versions}."
+    tables = recorded()
+    for title in wanted or sections:
+        print(f"{title} ...", flush=True)
+        tables[title] = [about, "", *sections[known(title, sections, "section")]()]
     text = [
         "# Benchmarks",
         "",
         "Made by `make bench`; ratios within one run are what counts, seconds are this machine's.",
     ]
-    text += ["", f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {versions}."]
-    for title, table in sections.items():
-        print(f"{title} ...", flush=True)
-        text += ["", f"## {title}", "", *table()]
+    for title in sections:
+        if title in tables:
+            text += ["", f"## {title}", "", *tables[title]]
     write(RESULTS, ("\n".join(text) + "\n").encode())
     print("\n".join(text))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
