@@ -2,6 +2,7 @@
 
 from hitherto.papers import (
     mean_field_chains,
+    mean_field_experiments,
     mean_field_laws,
     mean_field_limits,
     mean_field_nonlinear,
@@ -26,4 +27,4 @@ CLAIMS = (
     *mean_field_width.CLAIMS,
     *mean_field_weights.CLAIMS,
 )
-EXPERIMENTS = ()
+EXPERIMENTS = mean_field_experiments.EXPERIMENTS

@@ -252,8 +252,8 @@ RATE = Claim(
     measure=rate_of_evidence,
     smallest=Case(times=3, signal=1.0, noise=0.1, activation="erf", shared=False, widths=(50, 100), draws=4000, seed=0),
     larger=(
-        Case(times=3, signal=1.0, noise=0.1, activation="erf", shared=True, widths=(200, 400), draws=20_000, seed=1),
-        Case(times=4, signal=2.0, noise=0.1, activation="tanh", shared=False, widths=(100, 200), draws=20_000, seed=2),
+        Case(times=3, signal=1.0, noise=0.1, activation="erf", shared=True, widths=(100, 200), draws=10_000, seed=1),
+        Case(times=4, signal=2.0, noise=0.1, activation="tanh", shared=False, widths=(100, 200), draws=10_000, seed=2),
     ),
     rtol=2e-3,
 )

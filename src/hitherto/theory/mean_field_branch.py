@@ -166,7 +166,7 @@ def recurrent_chain(times: int, signal: float | int, noise: float | int = 0.0) -
 
 def _first(times: int) -> Node:
     """Where the branch leaves the incoherent one: lag-1 correlations rho, 2 rho, ..., the null vector of M_n."""
-    rho, root = 0.02 / times, np.sqrt(critical_gain(times))
+    rho, root = 0.05 / times**2, np.sqrt(critical_gain(times))  # near enough for Newton from 4 to 30 times
     parameter = np.log(rho / (1 - rho))
     weights = root * (np.eye(times) + np.diag(rho * np.arange(1, times), -1))
     still = np.zeros_like(weights)
