@@ -14,6 +14,7 @@ def test_claim_holds_on_its_smallest_case(claim):
     assert verdict.outcome == ("refuted" if claim.conjecture else "holds"), verdict.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.id)
 def test_experiment_at_size_ci(experiment, tmp_path):
     found = list(run(experiment, tmp_path))

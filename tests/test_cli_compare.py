@@ -37,7 +37,7 @@ def test_files_are_compared_and_told_apart_by_their_folders(checkpoints, tmp_pat
     assert run("compare", before, after, *QUICK, "--out", out, "--json", numbers) == 0
     printed = capsys.readouterr().out
     assert "before/model" in printed
-    assert f"Page: {out}, numbers: {numbers}" in printed.replace("\n", "")
+    assert f"Page:{out},numbers:{numbers}" in "".join(printed.split())  # however it was wrapped
     record = json.loads(numbers.read_text())
     assert list(record["profiles"]) == ["before/model", "after/model"]
     assert record["profiles"]["after/model"]["provenance"]["sha256"]

@@ -33,13 +33,14 @@ def test_run_records_report_and_export(tmp_path, capsys):
     assert (tmp_path / "all.csv").read_text().count("\n") == 19
 
 
-def test_check_prints_every_claim(capsys):
-    assert run("check") == 0
+def test_check_prints_every_claim_of_a_paper(capsys):
+    assert run("check", "start_end") == 0
     printed = capsys.readouterr().out
-    for claim in CLAIMS:
+    claims = start_end.CLAIMS
+    for claim in claims:
         assert claim.id in printed
         assert str(claim.source) in printed
-    assert f"{len(CLAIMS) - 1} holds, 1 refuted" in printed
+    assert f"{len(claims) - 1} holds, 1 refuted" in printed
     assert "✗ refuted  start_end.conjecture  refuted at " in printed
 
 

@@ -40,7 +40,25 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.exists() and samples(page)], ids=named)
+COSTLY = ("profile-a-checkpoint", "train", "one-number-in-python", "measure-your-own-cell", "compare-models")
+
+
+def costly(page: Path) -> bool:
+    """Pages that profile or train; the README does so too and always runs."""
+    return page.stem in (
+        "profile-a-checkpoint",
+        "train",
+        "one-number-in-python",
+        "measure-your-own-cell",
+        "compare-models",
+    )
+
+
+RUN = [page for page in PAGES if page.exists() and samples(page)]
+MARKED = [pytest.param(page, marks=[pytest.mark.slow] * costly(page), id=named(page)) for page in RUN]
+
+
+@pytest.mark.parametrize("page", MARKED)
 def test_samples_run(page, folder):
     program = folder / f"{page.stem}.py".replace("-", "_")
     program.write_text(samples(page))

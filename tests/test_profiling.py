@@ -92,6 +92,7 @@ def test_one_measure_alone_needs_its_part_only_where_there_are_several(gru):
         hitherto.measure("spectral_radius", gru)
 
 
+@pytest.mark.slow
 def test_both_directions_are_profiled_apart():
     both = hitherto.Bidirectional(hitherto.GRU(2, 3), hitherto.GRU(2, 3))
     stack = hitherto.build(hitherto.Deep((both, hitherto.RNN(6, 2))), 1)

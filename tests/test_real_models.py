@@ -43,6 +43,7 @@ def test_every_recurrent_model_of_every_variant_is_profiled(folder):
     assert all(0 < value < 100 for value in found.values())
 
 
+@pytest.mark.slow
 def test_the_whole_profile_of_a_voice_detector(folder, tmp_path):
     model = hitherto.load(folder / "silero_vad_16k.safetensors")
     profile = hitherto.profile(model, settings=hitherto.Settings(sequences=16, steps=200, step_seconds=0.032))

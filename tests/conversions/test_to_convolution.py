@@ -127,6 +127,7 @@ def gap(width, seed):
     return difference(model, to_convolution(model, LENGTH).model)
 
 
+@pytest.mark.slow
 def test_training_is_the_same_up_to_the_root_of_the_width():
     gaps = {width: [gap(width, seed) for seed in range(draws)] for width, draws in {64: 12, 256: 8, 1024: 2}.items()}
     assert all(max(found) < 3 / np.sqrt(width) for width, found in gaps.items())

@@ -40,6 +40,7 @@ def test_parity_of_length_16_is_solved_by_a_second_order_network_without_activat
     assert [f.best_scores["accuracy"] for f in found] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_short_word_is_copied_over_20_steps_by_an_orthogonal_network():
     task = CopyingMemory(word=2, alphabet=4, delay=20)
     model = orthogonal(task, 32)
@@ -49,6 +50,7 @@ def test_a_short_word_is_copied_over_20_steps_by_an_orthogonal_network():
     np.testing.assert_allclose(weight @ weight.T, np.eye(32), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_bit_is_copied_over_20_steps_by_two_lstm_layers():
     task = CopyingMemory(word=1, alphabet=2, delay=20)
     found = fit(long_sighted(task, 16), task, replace(COPYING, learning_rate=0.02, steps=300))
