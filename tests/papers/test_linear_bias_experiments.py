@@ -175,7 +175,7 @@ def test_grasshopper_is_as_published(row):
     names = {"0.3": "nu_W = 0.3", "0.6": "nu_W = 0.6", "0.9": "nu_W = 0.9", "unscaled": "convolution"}
     names["ols_R2"] = LEAST_SQUARES
     for name, learner in names.items():
-        found = decoded(recorded(learner, "grasshopper 1", row["delay"], 100, 1, 0))
+        found = decoded(recorded(learner, "grasshopper 1", row["delay"], 100, 1, 0, 9))
         assert found.value == pytest.approx(row[name], abs=2e-4)
 
 
@@ -184,22 +184,23 @@ def test_sunspots_are_as_published():
     (row,) = TRUTH["real_data"]["cases"]["sunspots"]
     for name in ("0.3", "0.6", "0.9", "unscaled"):
         learner = "convolution" if name == "unscaled" else f"nu_W = {name}"
-        found = [decoded(recorded(learner, "sunspots", 1, steps, 1, 0)).value for steps in (10, 100, 1000, 10_000)]
+        found = [decoded(recorded(learner, "sunspots", 1, steps, 1, 0, 9)).value for steps in (10, 100, 1000, 10_000)]
         np.testing.assert_allclose(found, row[name], atol=2e-4)
 
 
 @needs("nitime")
 def test_a_trained_network_decodes_as_the_limit_says():
-    found = decoded(recorded(TRAINED, "grasshopper 1", 10, 100, 200, 0)).value
+    found = decoded(recorded(TRAINED, "grasshopper 1", 10, 100, 200, 0, 9)).value
     assert found == pytest.approx(0.2701, abs=0.005)
 
 
 def test_the_grid_leaves_out_what_has_no_meaning():
-    assert recorded("convolution", "sunspots", 10, 100, 1, 0) is None
-    assert recorded("convolution", "grasshopper 1", 10, 1000, 1, 0) is None
-    assert recorded("convolution", "s1.npz", 10, 100, 1, 0) is None
-    assert recorded("convolution", "sunspots", 1, 100, 1, 1) is None
-    assert recorded("convolution", "s1.npz", 0, 100, 1, 0) is not None
+    assert recorded("convolution", "sunspots", 10, 100, 1, 0, 9) is None
+    assert recorded("convolution", "grasshopper 1", 10, 1000, 1, 0, 9) is None
+    assert recorded("convolution", "grasshopper 1", 10, 100, 1, 0, 3) is None
+    assert recorded("convolution", "s1.npz", 10, 100, 1, 0, 9) is None
+    assert recorded("convolution", "sunspots", 1, 100, 1, 1, 9) is None
+    assert recorded("convolution", "s1.npz", 0, 100, 1, 0, 3) is not None
 
 
 @pytest.fixture
@@ -216,21 +217,41 @@ def test_a_recording_of_the_user_is_read_and_decoded(spikes, tmp_path, monkeypat
     np.savez("mine.npz", spikes=spikes.spikes.astype(int), outputs=spikes.outputs)
     for read, given in zip(neural_recording("mine.npz"), spikes, strict=True):
         np.testing.assert_array_equal(read, given)
-    found = [decoded(recorded(name, "mine.npz", 0, 100, 1, 0)).value for name in (LEAST_SQUARES, "convolution")]
-    assert found == pytest.approx([1.0, 1.0], abs=1e-3)  # means are taken away, not fitted
+    for fold in (0, 9):
+        cases = [recorded(name, "mine.npz", 0, 100, 1, 0, fold) for name in (LEAST_SQUARES, "convolution")]
+        # means are taken away, not fitted
+        assert [decoded(case).value for case in cases] == pytest.approx([1.0, 1.0], abs=5e-3)
 
 
 def test_windows_hold_the_bins_around_the_output(spikes):
     train, test = decoding(spikes, before=4, after=5)
     assert (train.inputs, train.rows.shape[1], test.rows.shape[1]) == (3, 30, 30)
-    assert len(train.rows) == 320 - 9
-    assert len(test.rows) == 400 - 5 - 320
+    assert (len(train.rows), len(test.rows)) == (320 - 9, 40 - 9)
     scaled = (spikes.spikes[:, 0] - spikes.spikes[:320, 0].mean()) / spikes.spikes[:320, 0].std()
-    np.testing.assert_allclose(test.rows[0, ::3], scaled[316:326][::-1])
-    np.testing.assert_allclose(test.targets[0], spikes.outputs[320] - spikes.outputs[:320].mean(axis=0))
+    np.testing.assert_allclose(test.rows[0, ::3], scaled[360:370][::-1])
+    np.testing.assert_allclose(test.targets[0], spikes.outputs[364] - spikes.outputs[:320].mean(axis=0))
     assert (train.rows[:, 2::3] == 0).all()
     equations = equations_of(*train)
     assert equations.lags == 10
+
+
+def test_ten_folds_test_every_tenth_once_and_share_no_bin(spikes):
+    marked = spikes._replace(spikes=np.arange(400.0)[:, None])  # each bin is known by its count
+    tested = []
+    for fold in range(10):
+        learning = np.setdiff1d(np.arange(400), [*range(40 * fold, 40 * fold + 40), *_tenth_before(fold)])
+        train, test = (
+            np.rint(part.rows * learning.std() + learning.mean()) for part in decoding(marked, fold, before=2, after=1)
+        )
+        assert np.isin(train, learning).all()
+        assert np.isin(test, range(40 * fold, 40 * fold + 40)).all()
+        assert len(train) == 320 - 3 * (1 if fold in (0, 1, 9) else 2)
+        tested += list(test[:, 1])
+    assert len(set(tested)) == len(tested) == 10 * 37
+
+
+def _tenth_before(fold):
+    return range(40 * ((fold - 1) % 10), 40 * ((fold - 1) % 10) + 40)
 
 
 class Trap:

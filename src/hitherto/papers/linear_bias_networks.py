@@ -297,16 +297,17 @@ class Course:
 
 
 def train_network(
-    network: Network, equations: NormalEquations, rate: float, steps: int, centred: bool = False
+    network: Network, equations: NormalEquations, rate: float, steps: int, centred: bool = False, momentum: float = 0.0
 ) -> Course:
     """All weights of a dense network; `centred` subtracts the initial function from what it answers."""
     shift = network.response(equations.lags) if centred else 0.0
-    responses = []
+    responses, push = [], None
     for _ in range(steps):
         states = network.states(equations.lags)
         responses.append(network.scale * (network.readout @ states[-1]) - shift)
         slopes = network.gradients(states, pulls_of(equations, responses[-1]))
-        network = network.moved(slopes, rate)
+        push = slopes.moved(push, -momentum) if momentum and push else slopes  # heavy ball: slopes + momentum * push
+        network = network.moved(push, rate)
     return Course(np.array([*responses, network.response(equations.lags) - shift]), network)
 
 
@@ -325,12 +326,18 @@ def train_modes(start: Diagonal, width: int, seed: int, equations: NormalEquatio
 
 
 def train_convolution(
-    weights: Float[np.ndarray, " lag"], start: Response, equations: NormalEquations, rate: float, steps: int
+    weights: Float[np.ndarray, " lag"],
+    start: Response,
+    equations: NormalEquations,
+    rate: float,
+    steps: int,
+    momentum: float = 0.0,
 ) -> Course:
     """The convolution of taps L_j = sqrt(rho_j) theta_j, of which theta is trained."""
     scales = np.sqrt(weights)[:, None, None]
-    theta, responses = start / scales, [start]
+    theta, push, responses = start / scales, np.zeros_like(start), [start]
     for _ in range(steps):
-        theta = theta - rate * scales * pulls_of(equations, responses[-1])
+        push = scales * pulls_of(equations, responses[-1]) + momentum * push
+        theta = theta - rate * push
         responses.append(scales * theta)
     return Course(np.array(responses))

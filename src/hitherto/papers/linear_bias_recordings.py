@@ -21,7 +21,8 @@ from hitherto.theory.linear_bias_training import descent, limit, training_modes
 
 MEMORY = 64  # bins of the grasshopper's regressions; 32 years of sunspots
 BEFORE, AFTER = 6, 6  # bins around the present that are read of a recorded file
-LEARNING_SHARE = 0.8  # of a recorded file, the rest is the test
+FOLDS = 10  # of a recorded file
+LEARNING, ASIDE, TEST = range(3)  # what a bin is for
 
 
 class Regression(NamedTuple):
@@ -79,27 +80,35 @@ def neural_recording(path: Path | str) -> Recording:
     return Recording(finite("spikes", spikes), finite("outputs", outputs))
 
 
-def decoding(recording: Recording, before: int = BEFORE, after: int = AFTER) -> tuple[Regression, Regression]:
+def decoding(
+    recording: Recording, fold: int = FOLDS - 1, before: int = BEFORE, after: int = AFTER
+) -> tuple[Regression, Regression]:
     """To learn from and to test on: outputs from the bins around them, lag 0 being the latest that is read.
 
-    Inputs are standardised and outputs centred by the first 80% of the bins; silent neurons stay at 0.
+    A tenth of the bins is the test, the tenth before it stands aside (those who choose settings do it there), and the
+    other eight are to learn from. A window that reaches into another part is left out. Inputs are standardised and
+    outputs centred by the bins to learn from; silent neurons stay at 0.
     """
-    cut = round(LEARNING_SHARE * len(recording.spikes))
-    spikes = recording.spikes - recording.spikes[:cut].mean(axis=0)
-    spread = recording.spikes[:cut].std(axis=0)
+    parts = np.full(len(recording.spikes), LEARNING)
+    tenths = np.array_split(np.arange(len(parts)), FOLDS)
+    parts[tenths[fold - 1]], parts[tenths[fold]] = ASIDE, TEST
+    learning = parts == LEARNING
+    spikes = recording.spikes - recording.spikes[learning].mean(axis=0)
+    spread = recording.spikes[learning].std(axis=0)
     spikes = np.divide(spikes, spread, out=np.zeros_like(spikes), where=spread > 0)
     windows = np.lib.stride_tricks.sliding_window_view(spikes, before + 1 + after, axis=0)[:, :, ::-1]
     rows = windows.transpose(0, 2, 1).reshape(len(windows), -1)
-    targets = (recording.outputs - recording.outputs[:cut].mean(axis=0))[before : len(spikes) - after]
-    learning = slice(0, max(cut - before - after, 0)), slice(cut - before, None)
-    return tuple(Regression(rows[part], targets[part], spikes.shape[1]) for part in learning)  # type: ignore[return-value]
+    targets = (recording.outputs - recording.outputs[learning].mean(axis=0))[before : len(spikes) - after]
+    read = np.lib.stride_tricks.sliding_window_view(parts, before + 1 + after)
+    whole = [(read == part).all(axis=1) for part in (LEARNING, TEST)]
+    return tuple(Regression(rows[part], targets[part], spikes.shape[1]) for part in whole)  # type: ignore[return-value]
 
 
 @cache
-def regressions(source: str, horizon: int) -> tuple[Regression, Regression]:
+def regressions(source: str, horizon: int, fold: int) -> tuple[Regression, Regression]:
     """To learn from and to test on; the horizon is a delay in ms, or years ahead, and 0 for a file."""
     if source.endswith(".npz"):
-        return decoding(neural_recording(source))
+        return decoding(neural_recording(source), fold)
     return tuple(map(_whole, _parts(source, horizon)))  # type: ignore[return-value]
 
 
@@ -142,19 +151,24 @@ def learnt(learner: str, equations: NormalEquations, steps: int, width: int, see
 
 def decoded(case: Case) -> Estimate:
     """On the part that is held out."""
-    train, test = regressions(case.source, case.horizon)
+    train, test = regressions(case.source, case.horizon, case.fold)
     response = learnt(case.learner, train.equations, case.steps, case.width, case.seed)
     return r2_of(test.equations, response, test.variance)
 
 
-def recorded(learner: str, source: str, horizon: int, steps: int, width: int, seed: int) -> Case | None:
-    """One learner on one recording; width and seed matter to the RNN alone, steps not to least squares."""
+def recorded(learner: str, source: str, horizon: int, steps: int, width: int, seed: int, fold: int) -> Case | None:
+    """One learner on one recording; width and seed matter to the RNN alone, steps not to least squares, folds to files.
+
+    The spikes of the grasshopper and the sunspots have one split, that of their vectors.
+    """
     forecast, whole_file = source == "sunspots", source.endswith(".npz")
     if (forecast and horizon not in (1, 5)) or (whole_file and horizon) or (learner != TRAINED and seed):
         return None
+    if fold != FOLDS - 1 and not whole_file:
+        return None
     if (learner == TRAINED or not forecast) and steps != STEPS[1]:
         return None
-    return Case(learner=learner, source=source, horizon=horizon, steps=steps, width=width, seed=seed)
+    return Case(learner=learner, source=source, horizon=horizon, steps=steps, width=width, seed=seed, fold=fold)
 
 
 STEPS = (10, 100, 1000, 10_000)
@@ -170,6 +184,7 @@ REAL = Experiment(
         steps=STEPS,
         width=(400,),
         seed=(0, 1, 2),
+        fold=tuple(range(FOLDS)),
     ),
     sizes=dict(
         ci=dict(learner=("nu_W = 0.3", "convolution"), source=("sunspots",), horizon=(1,), steps=(100,), seed=(0,)),

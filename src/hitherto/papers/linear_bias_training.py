@@ -74,9 +74,10 @@ def both_courses(case: Case, width: int, seed: int) -> tuple[NormalEquations, Co
     """A network and the scaled convolution that starts from the same response, on the same data and at one rate."""
     equations, weights = teacher_data(case, seed), lag_weights(case.start, case.length)
     network, rate = drawn(case.start, width, seed, case.channels), rate_for(equations, weights, case.share)
-    by_network = train_network(network, equations, rate, case.steps)
+    momentum = dict(case.settings).get("momentum", 0.0)
+    by_network = train_network(network, equations, rate, case.steps, momentum=momentum)
     start = network.response(case.length)
-    return equations, by_network, train_convolution(weights, start, equations, rate, case.steps)
+    return equations, by_network, train_convolution(weights, start, equations, rate, case.steps, momentum)
 
 
 def loss_gap(case: Case, width: int, seed: int) -> float:
@@ -129,6 +130,20 @@ EQUIVALENCE_RATE = Claim(
     measure=gaps_by_width,
     smallest=Case(**MANY, widths=(32, 128), steps=60, draws=16),
     larger=(Case(**MANY, widths=(100, 400), steps=200, draws=24),),
+    rtol=0.05,
+)
+
+HEAVY_BALL = Claim(
+    id="linear_bias.heavy_ball",
+    says="Momentum keeps the equivalence: with it too the difference falls as 1 / sqrt(n).",
+    source=OURS,
+    quantity=WIDTH_EXPONENT,
+    relation="==",
+    hypotheses=anywhere,
+    predict=lambda case: exact(WIDTH_EXPONENT, -0.5),
+    measure=gaps_by_width,
+    smallest=Case(**MANY, momentum=0.8, widths=(64, 256), steps=60, draws=16),
+    larger=(Case(**MANY, momentum=0.8, widths=(100, 400), steps=200, draws=24),),
     rtol=0.05,
 )
 
@@ -338,4 +353,4 @@ PLATEAU = Claim(
     rtol=0.01,
 )
 
-CLAIMS = (EQUIVALENCE, EQUIVALENCE_RATE, LAZY, FRAMEWORKS, CLOSED_FORM, BOUND, DELAY, PLATEAU)
+CLAIMS = (EQUIVALENCE, EQUIVALENCE_RATE, HEAVY_BALL, LAZY, FRAMEWORKS, CLOSED_FORM, BOUND, DELAY, PLATEAU)
