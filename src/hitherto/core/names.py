@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+FEW, MANY = 8, 16  # names that are all shown; those that are shown at the most
+
 
 def known(name: str, names: Iterable[str], kind: str) -> str:
     """`name`, if it is one of `names`.
@@ -10,14 +12,14 @@ def known(name: str, names: Iterable[str], kind: str) -> str:
     Args:
         kind: what it is a name of, for the message: "optimiser".
     Raises:
-        ValueError: if it is not, with the nearest ones, or all where there are few.
+        ValueError: if it is not, with the nearest ones, or all where there are few or none is near.
     """
     names = list(names)
     if name in names:
         return name
-    near = names if len(names) <= 8 else _near(str(name).strip().lower(), names)
-    told = f"there is {', '.join(near)}" if near else "nothing is near it"
-    raise ValueError(f"there is no {kind} {name!r}; {told}")
+    near = [] if len(names) <= FEW else _near(str(name).strip().lower(), names)
+    shown = near or names[:MANY] + ["..."] * (len(names) > MANY)
+    raise ValueError(f"there is no {kind} {name!r}; there is {', '.join(shown) or 'none'}")
 
 
 def _near(name: str, names: list[str]) -> list[str]:
