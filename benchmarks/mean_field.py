@@ -1,4 +1,4 @@
-"""Sampling trained networks on one core, by hidden activity and by weights; prints its tables."""
+"""Mean-field networks on one core: solvers, and sampling by hidden activity and by weights; prints its tables."""
 # ruff: noqa: E402
 
 import os
@@ -7,12 +7,17 @@ os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before BLAS and XLA m
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import numpy as np
-from separation_rank import yes
+from separation_rank import seconds, yes
 
 from hitherto.theory.mean_field import Problem
+from hitherto.theory.mean_field_action import Action
+from hitherto.theory.mean_field_endpoint import endpoint_of_inputs
+from hitherto.theory.mean_field_nonlinear import threshold
+from hitherto.theory.mean_field_solver import solve
 from hitherto.training.posterior import Posterior, sample_posterior
 from hitherto.training.posterior_chains import BLOCK, Sampling
 from hitherto.training.posterior_weights import sample_weights
@@ -22,6 +27,40 @@ SQUARED_LABEL = 6.78020187581  # twice that at which the wide erf network become
 LIMIT = 0.55874773364  # |C| between the last two times at infinite width
 ASKED_ERROR, ASKED_SECONDS, ASKED_TIMES = 0.01, 20, 20
 SAMPLINGS = {WIDE: Sampling(draws=100, warm_up=150), NARROW: Sampling(draws=1000, warm_up=150)}
+RUNS = 5
+TIMES, PATTERNS, FEATURES = 12, 3000, 64
+
+# ---------------------------------------------------------------- solvers
+
+
+def solver_rows() -> Iterator[tuple[str, Callable[[], object], float]]:
+    """What is solved, how, and the seconds that are asked."""
+    chain = Problem.pulse(np.array([[60.0**0.5]]), (TIMES - 1,), TIMES)
+    yield f"chain of {TIMES} times, `solve`, 16 starts", lambda: solve(chain), 0.5
+    rng = np.random.default_rng(0)
+    wide = Problem.pulse(rng.normal(size=(20, 3)), (3, 6, 9), 10)
+    action = Action(wide)
+    factor = np.linalg.cholesky(action.prior)
+    yield "value and gradient of F, 200 entries", lambda: (action.of(factor).value, action.of(factor).gradient), 0.015
+    inputs = rng.normal(size=(PATTERNS, PATTERNS))
+    labels = np.sign(inputs[:, :FEATURES].sum(axis=1))
+    yield f"adaptive ridge, {PATTERNS:,} patterns", lambda: endpoint_of_inputs(inputs, labels, 3, noise=0.1), 10
+    networks = [
+        Problem.pulse(np.ones((1, 1)), (times - 1,), times, activation=name, noise=0.1)
+        for name in ("erf", "tanh")
+        for times in range(3, 7)
+    ]
+    yield "thresholds, erf and tanh, 3 to 6 times", lambda: [threshold(network) for network in networks], 2
+
+
+def solvers() -> Iterator[str]:
+    """The first call, which loads and compiles what there is, and the median of later ones."""
+    for name, action, asked in solver_rows():
+        first, later = seconds(action), median(seconds(action) for _ in range(RUNS))
+        yield f"| {name} | {first:.3f} | {later:.4f} | {asked}: {yes(later < asked)} |"
+
+
+# ---------------------------------------------------------------- samplers
 
 
 def endpoint(width: int) -> Problem:
@@ -60,6 +99,10 @@ def samplers() -> Iterator[str]:
 def mean_field_tables() -> list[str]:
     """Markdown."""
     return [
+        "| solved | first call, s | later, s | asked, s |",
+        "| --- | --- | --- | --- |",
+        *solvers(),
+        "",
         "| sampled | units | abs(C) between times 2 and 3 | r_hat | seconds to 1% | times faster | asked |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *samplers(),
