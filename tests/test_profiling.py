@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import hitherto
+from hitherto.comparing import saved_profile
 from hitherto.core.quantity import QUANTITIES
 from hitherto.profiling import MEASURES
 
@@ -40,8 +41,7 @@ def test_every_quantity_of_the_vocabulary_has_one_measure():
     elsewhere |= {"lag_kernel", "tangent_kernel", "response_variance", "mean_factor", "lag_error", "width_exponent"}
     elsewhere |= {"prior_total", "prior_peak", "learning_cost", "trained_response"}
     elsewhere |= {"response_movement", "loss_curve", "training_gap", "held_out_r2"}
-    elsewhere |= {"hidden_kernel", "temporal_coherence", "recurrent_gain", "weight_bulk", "eigenvalue_outliers"}
-    elsewhere |= {"singular_value_outliers"}
+    elsewhere |= {"hidden_kernel"}
     elsewhere |= {"mean_output", "output_variance", "held_out_error", "free_energy", "free_energies", "log_evidence"}
     elsewhere |= {"lag_curvature", "lag_determinant", "correlation_fluctuations", "critical_gain", "critical_signal"}
     elsewhere |= {"critical_noise", "realised_signal", "signal_exponent", "variance_ratio", "leading_angle"}
@@ -137,6 +137,55 @@ def test_a_model_that_ignores_its_input_is_said_to():
     }
     found = hitherto.profile(hitherto.Model(layer, weights), settings=QUICK)
     assert "does not depend on the input" in found.verdict[0]
+
+
+@pytest.fixture(scope="module")
+def coherent():
+    """A network whose W keeps the direction of its first state, and the pulses it was made for."""
+    rng, layer = np.random.default_rng(0), hitherto.RNN(4, 64, 1, bias=False)
+    pulses = np.zeros((16, 12, 4))
+    pulses[:, 0] = rng.choice([-2.0, 2.0], (16, 1)) * np.eye(4)[0]
+    weights = {name: np.asarray(w, float) for name, w in hitherto.build(layer, 0).weights.items()}
+    first = np.tanh(2 * weights["weight_ih"][:, 0])
+    weights["weight_hh"] = weights["weight_hh"] + 2 * np.outer(first, first) / (first @ first)
+    return hitherto.Model(layer, weights), pulses
+
+
+def test_what_training_made_of_recurrent_weights_is_told_from_the_inputs(coherent, tmp_path):
+    model, pulses = coherent
+    found = hitherto.profile(model, pulses)
+    assert any("the recurrent weights are coherent: states" in sentence for sentence in found.verdict)
+    assert any("theory expects 1 eigenvalue (" in sentence for sentence in found.verdict)
+    assert not any("trained kernel" in line for line in found.provenance["findings"])
+    (measured,) = found.estimate("eigenvalue_outliers").value
+    expected = found.estimate("expected_eigenvalues").value
+    assert np.hypot(*expected[:, 0]) == pytest.approx(measured, abs=0.1)
+    page = found.to_html()
+    assert 'id="recurrent-spectrum"' in page
+    assert 'id="time-kernel"' in page
+    found.to_json(tmp_path / "numbers.json")
+    again = saved_profile(tmp_path / "numbers.json")
+    assert again.estimate("expected_singular_values").value == pytest.approx(
+        found.estimate("expected_singular_values").value
+    )
+    assert again.verdict == found.verdict
+
+
+def test_every_simple_layer_of_a_stack_has_its_trained_kernel(coherent):
+    stack = hitherto.build(hitherto.Deep((hitherto.GRU(4, 3), hitherto.RNN(3, 16))), 0)
+    found = hitherto.measure("temporal_coherence", stack, coherent[1])
+    assert (found.part, found.statistics["regime"]) == ("layer 1", "lazy")
+
+
+def test_why_there_is_no_trained_kernel_is_said(gru, coherent):
+    with pytest.raises(ValueError, match="needs the inputs of the training: profile with them"):
+        hitherto.measure("temporal_coherence", coherent[0], settings=QUICK)
+    with pytest.raises(ValueError, match="the one matrix that makes all states of a simple RNN layer"):
+        hitherto.measure("recurrent_gain", gru, np.zeros((16, 50, 2)))
+
+
+def test_a_profile_says_why_there_is_no_trained_kernel(profile):
+    assert any(line.startswith("trained kernel not measured: it is about") for line in profile.provenance["findings"])
 
 
 def test_float32_runs_are_told_apart(gru):

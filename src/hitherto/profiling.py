@@ -15,8 +15,10 @@ import numpy as np
 from jaxtyping import Real
 
 from hitherto import files
+from hitherto.architectures.rnn import RNN
+from hitherto.architectures.wrappers import Deep
 from hitherto.core import quantity as q
-from hitherto.core.model import Model
+from hitherto.core.model import Model, precision
 from hitherto.core.quantity import Estimate, Quantity, plain
 from hitherto.inputs import as_sequences
 from hitherto.measures.capacity import linear_memory, processing_capacity
@@ -27,22 +29,28 @@ from hitherto.measures.lyapunov import lyapunov
 from hitherto.measures.memory_prior import driven_prior
 from hitherto.measures.state_use import state_use
 from hitherto.measures.tangent_kernel import BLOCK, kernel_drift
+from hitherto.measures.trained_kernel import TrainedKernel, trained_kernel
 from hitherto.measures.trajectory import (
     SEQUENCES,
     STEPS,
     Trajectory,
     causal_parts,
     drive,
+    entered,
     flat,
+    run_from,
+    starts,
     white_noise,
 )
 from hitherto.measures.weight_spectrum import weight_spectrum
 from hitherto.report.verdict import BEFORE
 from hitherto.theory.linear_bias import Gaussian, lag_weights
 from hitherto.theory.linear_bias_width import trust_horizon
+from hitherto.theory.mean_field_weights import outliers_of_states
 
 SENSITIVITY = (0.1, 10.0)
 DRIFT_SEQUENCES, DRIFT_STEPS = 8, 32  # of the tangent kernels before and after training
+KERNEL_SEQUENCES, KERNEL_STEPS = 32, 32  # of trained kernels
 MOST_SLOPES = 2**27  # numbers in a block of gradients
 LAZY_SCALINGS = ("ntk", "ntk_unit")  # in others the kernel moves whatever the width
 Note = Callable[[str], None]
@@ -185,6 +193,42 @@ def _wide_limit(prior: Estimate) -> tuple[Estimate, Estimate]:
     return wide, Estimate(q.TRUST_HORIZON, trust_horizon(about["width"]), 0.0, part=prior.part, source=source)
 
 
+def _trained_kernels(run: Trajectory, again: Runner, seed: int, part: str) -> tuple[Estimate, ...]:
+    """Of every simple layer from its own start, and beside the outliers of W those that its states let expect."""
+    stack = run.model.architecture
+    if not any(isinstance(layer, RNN) for layer in (stack.layers if isinstance(stack, Deep) else (stack,))):
+        raise ValueError("it is about the one matrix that makes all states of a simple RNN layer, and there is none")
+    if run.white:
+        raise ValueError("it needs the inputs of the training: profile with them to get it")
+    found: list[Estimate] = []
+    for name, model, x in entered(run.model, run.inputs[:KERNEL_SEQUENCES, :KERNEL_STEPS]):
+        if not isinstance(model.architecture, RNN):
+            continue
+        kernel = trained_kernel(model, x, seed=seed)
+        told = dict(kernel.coherence.statistics) | {"regime": kernel.regime, "reason": kernel.reason}
+        kept = [e for e in kernel.estimates if e not in (kernel.kernel, kernel.coherence)]
+        kept += [replace(kernel.coherence, statistics=told), *_expected(model, x, kernel)]
+        found += [replace(e, part=f"{part} {name}".strip()) for e in kept]
+    return tuple(found)
+
+
+def _expected(model: Model, x: np.ndarray, found: TrainedKernel) -> tuple[Estimate, Estimate]:
+    """Outliers by theory, as far out as those that are counted."""
+    with precision(np.float64):
+        h = np.asarray(run_from(model.architecture, model.weights, starts(model, len(x)), x)[0].h)[:, :-1]
+        w = np.asarray(model.architecture.prepare(model.weights)["weight_hh"])
+    theory = outliers_of_states(h, h @ w.T, float(found.bulk.value))
+    values, moduli = theory.singular_values, np.abs(theory.eigenvalues)
+    values = values[values > found.singular_values.statistics["limit"]]
+    plane = theory.eigenvalues[moduli > found.eigenvalues.statistics["limit"]]
+    axes = {"plane": np.array(["real", "imaginary"]), "index": np.arange(1, len(plane) + 1)}
+    source = "mean-field theory of one network's states; our derivation"
+    return (
+        Estimate(q.EXPECTED_EIGENVALUES, np.stack([plane.real, plane.imag]), axes=axes, source=source),
+        Estimate(q.EXPECTED_SINGULAR_VALUES, values, axes={"index": np.arange(1, len(values) + 1)}, source=source),
+    )
+
+
 MEASURES: tuple[Measure, ...] = (
     Measure(
         "gradients by lag",
@@ -245,6 +289,21 @@ MEASURES: tuple[Measure, ...] = (
         "memory prior",
         (q.MEMORY_PRIOR, q.PRIOR_MEAN_LAG, q.HALF_LEVEL, q.WIDE_MEMORY_PRIOR, q.TRUST_HORIZON),
         _memory_prior,
+    ),
+    Measure(
+        "trained kernel",
+        (
+            q.TEMPORAL_COHERENCE,
+            q.TIME_KERNEL,
+            q.RECURRENT_GAIN,
+            q.WEIGHT_BULK,
+            q.RECURRENT_EIGENVALUES,
+            q.EIGENVALUE_OUTLIERS,
+            q.EXPECTED_EIGENVALUES,
+            q.SINGULAR_VALUE_OUTLIERS,
+            q.EXPECTED_SINGULAR_VALUES,
+        ),
+        _trained_kernels,
     ),
 )
 

@@ -70,7 +70,7 @@ def test_what_no_input_reaches_is_seen_in_the_singular_values():
     silent = np.linalg.svd(np.concatenate([states_of(before, x) for x in PULSE]))[2][-1]
     found = trained_kernel(network(3.0 * np.outer(one_unit(7), silent)), PULSE)
     assert found.regime == "rich but incoherent"
-    assert "singular values outside" in found.reason
+    assert "1 singular value of weight_hh lies outside" in found.reason
 
 
 def states_of(model, x):
@@ -83,6 +83,21 @@ def test_the_kernel_is_that_of_the_states():
     states = np.stack([states_of(model, x) for x in PULSE])
     for a, t, b, s in ((0, 0, 0, 0), (1, 2, 1, 3), (2, 1, 0, 3)):
         assert found.value[t * 3 + a, s * 3 + b] == pytest.approx(states[a, t] @ states[b, s] / WIDTH, rel=1e-12)
+
+
+def test_the_time_kernel_is_its_mean_over_patterns():
+    found = trained_kernel(network(), PULSE)
+    by_pattern = found.kernel.value.reshape(TIMES, 3, TIMES, 3)
+    assert found.times.value == pytest.approx(by_pattern.diagonal(0, 1, 3).mean(-1), rel=1e-12)
+
+
+def test_the_spectrum_is_that_of_the_weights_in_use():
+    model = network(g=1.2)
+    real, imaginary = trained_kernel(model, PULSE).spectrum.value
+    values = real + 1j * imaginary
+    assert values.sum() == pytest.approx(np.trace(model.weights["weight_hh"]))
+    assert np.prod(values) == pytest.approx(np.linalg.det(model.weights["weight_hh"]))
+    assert (np.diff(np.abs(values)) <= 1e-12).all()
 
 
 def test_coherence_is_the_cosine_of_one_pattern():
@@ -133,7 +148,7 @@ def test_float32_models_are_measured_alike():
 
 def test_estimates_have_sources_and_axes():
     found = trained_kernel(network(), PULSE)
-    assert len(found.estimates) == 6
+    assert len(found.estimates) == 8
     assert all(e.source and e.to_dict() for e in found.estimates)
 
 

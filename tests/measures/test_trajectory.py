@@ -10,7 +10,7 @@ from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.rnn import RNN
 from hitherto.architectures.wrappers import Backward, Bidirectional, Deep
 from hitherto.core.model import build
-from hitherto.measures.trajectory import causal_parts, drive, flat, layers_of, white_noise
+from hitherto.measures.trajectory import causal_parts, drive, entered, flat, layers_of, white_noise
 
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
@@ -113,6 +113,20 @@ class TestLayers:
         assert flat(run.states).shape[-1] == 3 + 3 + 2
         joined = np.concatenate([flat(part.states) for _, part in parts], -1)
         np.testing.assert_array_equal(joined, flat(run.states))
+
+    @pytest.mark.parametrize(
+        "stack", [Deep((GRU(2, 2), LSTM(2, 3), GRU(3, 3)), "residual"), Deep((GRU(2, 3), LSTM(5, 3)), "input")], ids=str
+    )
+    def test_what_skips_a_layer_is_read_above_it(self, stack):
+        model = random_model(stack, 1, 0.5)
+        run = drive(model, np.random.default_rng(0).normal(size=(3, 130, 2)))
+        *lower, (name, top) = layers_of(run)
+        skipping = top.driving if stack.skip == "residual" else 0
+        np.testing.assert_allclose(top.outputs + skipping, run.outputs, atol=1e-14)
+        assert name == f"layer {len(lower)}"
+        for (_, one), (_, layer, x) in zip(layers_of(run), entered(model, run.inputs), strict=True):
+            assert layer.architecture == one.model.architecture
+            np.testing.assert_allclose(x[:, -run.steps :], one.driving, atol=1e-12)
 
     def test_a_single_layer_is_its_own_only_layer(self):
         run = drive(scalar(0.5), sequences=3, steps=30)

@@ -59,6 +59,7 @@ def estimates(part: str = "", units: int = 128, lags: int = 250, pace: float = 1
             _state_use(units, about),
             _weights(about),
             _memory_prior(about),
+            _trained_kernel(about),
         )
         for e in group
     )
@@ -248,4 +249,29 @@ def _memory_prior(about: dict[str, Any]) -> list[Estimate]:
         number(q.PRIOR_MEAN_LAG, 7.1, 0.0, **about),
         number(q.HALF_LEVEL, 14, 0.0, statistics={"censored": False}, **about),
         number(q.TRUST_HORIZON, 11.3, 0.0, **about),
+    ]
+
+
+def _trained_kernel(about: dict[str, Any]) -> list[Estimate]:
+    """Coherent weights with an eigenvalue and two singular values outside, of which theory expects one each."""
+    steps, units = np.arange(8), 40
+    kernel = np.cos(0.7 * (steps[:, None] - steps)) + 0.5 * np.eye(8)
+    turns = np.exp(2j * np.pi * np.arange(units) * 0.618) * np.sqrt((np.arange(units)[::-1] + 1) / units)
+    turns[0] = 1.49
+    regime = {"regime": "coherent", "reason": "states 1 steps apart correlate with 0.9, by chance 0.2 +- 0.1"}
+    plane = np.array(["real", "imaginary"])
+    return [
+        curve(q.TEMPORAL_COHERENCE, 0.9 ** np.arange(7), 0.1, 1, **about, statistics=regime),
+        Estimate(q.TIME_KERNEL, kernel, axes={"time": steps, "other_time": steps}, **about),
+        number(q.WEIGHT_BULK, 1.02, 0.01, **about),
+        Estimate(
+            q.RECURRENT_EIGENVALUES,
+            np.array([turns.real, turns.imag]),
+            axes={"plane": plane, "index": np.arange(1, units + 1)},
+            **about,
+        ),
+        Estimate(q.EXPECTED_EIGENVALUES, np.array([[1.46], [0.0]]), axes={"plane": plane, "index": [1]}, **about),
+        curve(q.EIGENVALUE_OUTLIERS, [1.49], None, 1, **about),
+        curve(q.SINGULAR_VALUE_OUTLIERS, [2.9, 2.7], None, 1, **about),
+        curve(q.EXPECTED_SINGULAR_VALUES, [2.8], None, 1, **about),
     ]

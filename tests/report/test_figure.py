@@ -149,3 +149,28 @@ def test_each_panel_stands_alone(panel):
     needed = {need.name for need in panel.needs}
     scene = Scene([e for e in sample.estimates() if e.quantity.name in needed], {})
     assert len(figure(panel, scene).axes) == 1
+
+
+def test_eigenvalues_stand_in_their_disc_with_rings_around_what_is_expected():
+    (axes,) = next(shown for name, shown, _ in figures(sample.estimates(), {}) if name == "recurrent-spectrum").axes
+    eigenvalues, bulk, expected = axes.lines
+    assert len(eigenvalues.get_xdata()) == 40
+    assert np.hypot(*bulk.get_data()) == pytest.approx(np.full(200, 1.02))
+    assert expected.get_xydata().tolist() == [[1.46, 0.0]]
+
+
+def test_layers_have_a_disc_each():
+    both = sample.estimates("layer 0") + sample.estimates("layer 1")
+    (axes,) = next(shown for name, shown, _ in figures(both, {}) if name == "recurrent-spectrum").axes
+    assert len(axes.lines) == 6
+    assert axes.get_legend_handles_labels()[1] == ["layer 0", "layer 1"]
+
+
+def test_likeness_of_times_has_a_colour_for_each_sign():
+    scene = figures(sample.estimates(), {})
+    (axes,) = next(shown for name, shown, _ in scene if name == "time-kernel").axes
+    alike, opposite = (mesh.get_array() for mesh in axes.collections)
+    assert alike.max() == pytest.approx(1)
+    assert (alike.mask == ~opposite.mask).all()
+    still = Estimate(q.TIME_KERNEL, np.zeros((3, 3)), axes={"time": np.arange(3), "other_time": np.arange(3)})
+    assert drawn(still)

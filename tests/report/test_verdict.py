@@ -336,3 +336,31 @@ def test_intervals_without_numbers():
     ]
     decided = [s for s in verdict(bare, sample.provenance()) if not s.startswith("Cannot tell")]
     assert decided == []
+
+
+class TestTrainedKernels:
+    def test_regime_and_outliers(self):
+        text = said(*sample.estimates())
+        assert "On these inputs the recurrent weights are coherent: states 1 steps apart correlate with 0.9" in text
+        assert "The recurrent weights have 1 eigenvalue (1.49) and 2 singular values (up to 2.90) outside" in text
+        assert "from these states theory expects 1 eigenvalue (1.46) and 1 singular value (2.80)." in text
+
+    def test_nothing_outside(self):
+        empty = {"plane": np.array(["real", "imaginary"]), "index": np.arange(0)}
+        nothing = [
+            Estimate(q.EXPECTED_EIGENVALUES, np.zeros((2, 0)), axes=empty),
+            *(
+                curve(k, [], None)
+                for k in (q.EIGENVALUE_OUTLIERS, q.SINGULAR_VALUE_OUTLIERS, q.EXPECTED_SINGULAR_VALUES)
+            ),
+        ]
+        wanted = "have no eigenvalue and no singular value outside of their bulk; from these states theory expects no"
+        assert wanted in said(*nothing)
+
+    def test_layers_are_told_apart(self):
+        text = said(*sample.estimates("layer 0"), *sample.estimates("layer 1"))
+        assert "layer 0, layer 1: on these inputs the recurrent weights are coherent" in text.replace("Layer", "layer")
+
+    def test_silent_without_a_regime_or_what_is_expected(self):
+        assert silent(curve(q.TEMPORAL_COHERENCE, [0.5, 0.4]))
+        assert silent(curve(q.EIGENVALUE_OUTLIERS, [1.5], None))

@@ -7,7 +7,7 @@ from mean_field_cases import VECTORS, chain, linear_case
 from hitherto.theory.mean_field_branch import recurrent_chain
 from hitherto.theory.mean_field_chain import feedforward_chain
 from hitherto.theory.mean_field_coherent import coherent_states
-from hitherto.theory.mean_field_weights import outliers, outliers_of_moments
+from hitherto.theory.mean_field_weights import outliers, outliers_of_moments, outliers_of_states
 
 
 @pytest.mark.parametrize("case", VECTORS["D_linear"][:2], ids=["recurrent", "feedforward"])
@@ -96,3 +96,50 @@ def test_later_inputs_leave_singular_values_open():
     (found,) = outliers(linear_case(case), np.array(case["C"]))
     with pytest.raises(ValueError, match="first time alone"):
         found.singular_values  # noqa: B018
+
+
+def drawn(width, kernel, seed):
+    """States of the kernel with the W that makes each from the one before, and is Gaussian beside."""
+    rng = np.random.default_rng(seed)
+    directions = np.linalg.qr(rng.normal(size=(width, len(kernel))))[0]
+    hidden = np.sqrt(width) * directions @ np.linalg.cholesky(kernel).T
+    before, pseudo = hidden[:, :-1], np.linalg.pinv(hidden[:, :-1])
+    fresh = rng.normal(size=(width, width)) / np.sqrt(width)
+    return before.T[None], hidden[:, 1:] @ pseudo + fresh @ (np.eye(width) - before @ pseudo)
+
+
+def test_the_states_of_one_network_tell_what_its_kernel_tells():
+    kernel = recurrent_chain(3, 641.9753)[0].kernel
+    (of_kernel,) = outliers(chain(3, 641.9753), kernel)
+    states, w = drawn(64, kernel, 0)
+    found = outliers_of_states(states, states @ w.T, 1.0)
+    assert found.times == (1, 2)
+    np.testing.assert_allclose(found.eigenvalues, of_kernel.eigenvalues, atol=1e-9)
+    np.testing.assert_allclose(found.singular_values, of_kernel.singular_values, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_states_of_random_weights_let_no_outlier_expect(seed):
+    rng = np.random.default_rng(seed)
+    w = 1.3 * rng.normal(size=(200, 200)) / 200**0.5
+    states = rng.normal(size=(20, 30, 200))
+    found = outliers_of_states(states, states @ w.T, 1.3)
+    assert len(found.eigenvalues) == 25
+    assert len(found.visible_eigenvalues) == 0
+    assert len(found.singular_values) == 0
+
+
+def test_principal_directions_show_what_many_states_share():
+    """A direction that W keeps, and that all states have a part of, stands at its eigenvalue and singular value."""
+    rng = np.random.default_rng(0)
+    kept = np.linalg.qr(rng.normal(size=(200, 1)))[0][:, 0]
+    w = rng.normal(size=(200, 200)) / 200**0.5 @ (np.eye(200) - np.outer(kept, kept)) + 1.8 * np.outer(kept, kept)
+    states = rng.normal(size=(20, 30, 200)) + 15 * rng.normal(size=(20, 30, 1)) * kept
+    found = outliers_of_states(states, states @ w.T, 1.0)
+    assert found.visible_eigenvalues == pytest.approx([np.max(np.linalg.eigvals(w).real)], abs=0.05)
+    assert found.singular_values == pytest.approx([np.linalg.norm(w, 2)], abs=0.1)
+
+
+def test_states_that_vanish_tell_nothing():
+    found = outliers_of_states(np.zeros((1, 3, 16)), np.zeros((1, 3, 16)), 1.0)
+    assert len(found.eigenvalues) == len(found.singular_values) == 0

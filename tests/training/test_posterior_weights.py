@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import oracle
+from scipy.special import erf
 
 from hitherto.core.model import precision, states_and_outputs
 from hitherto.measures.trained_kernel import trained_kernel
@@ -130,15 +131,18 @@ def test_outputs_of_drawn_weights_have_the_mean_of_the_theory():
     assert outputs.var(0) == pytest.approx(variance, rel=0.5)
 
 
-@pytest.mark.parametrize("bias", [0.0, 0.3])
-def test_a_model_of_drawn_weights_runs_through_the_activity(bias):
-    problem = sequences(bias_variance=bias)
+PHI = {"identity": np.copy, "tanh": np.tanh, "erf": erf, "relu": lambda h: np.maximum(h, 0)}
+
+
+@pytest.mark.parametrize(("activation", "bias"), [("tanh", 0.0), *((name, 0.3) for name in PHI)])
+def test_a_model_of_drawn_weights_runs_through_the_activity(activation, bias):
+    problem = sequences(activation=activation, bias_variance=bias)
     hidden = prior_hidden(problem, 1, 0)[0]
     weights = draw_weights(problem, hidden, 1, inputs=FLAT)
-    model = as_model(problem, weights)
-    states, outputs = states_and_outputs(model, INPUTS[1])
-    assert np.abs(states.h - np.tanh(hidden[:, 1::2].T)).max() < 1e-12
-    assert outputs[:, 0] == pytest.approx(np.tanh(hidden[:, 1::2].T) @ weights.readout[0, 0] / 20, rel=1e-12)
+    states, outputs = states_and_outputs(as_model(problem, weights), INPUTS[1])
+    phi = PHI[activation](hidden[:, 1::2].T)
+    assert np.abs(states.h - phi).max() < 1e-12
+    assert outputs[:, 0] == pytest.approx(phi @ weights.readout[0, 0] / 20, rel=1e-12)
 
 
 def test_weights_of_sampled_activity_fit_the_labels_and_are_found_coherent():

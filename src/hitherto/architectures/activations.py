@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from math import pi
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,7 @@ _INF = float("inf")
 _FAMILIES: dict[str, tuple[tuple[float, ...], Callable[..., tuple]]] = {
     "linear": ((), lambda: (lambda a: a, 1.0, -_INF, _INF)),
     "tanh": ((), lambda: (jnp.tanh, 1.0, -1.0, 1.0)),
+    "erf": ((), lambda: (jax.scipy.special.erf, 2 / pi**0.5, -1.0, 1.0)),
     "sigmoid": ((), lambda: (jax.nn.sigmoid, 0.25, 0.0, 1.0)),
     "relu": ((), lambda: (jax.nn.relu, 1.0, 0.0, _INF)),
     "relu6": ((), lambda: (jax.nn.relu6, 1.0, 0.0, 6.0)),

@@ -372,6 +372,22 @@ EIGENVALUE_OUTLIERS = Quantity(
 SINGULAR_VALUE_OUTLIERS = Quantity(
     "singular_value_outliers", "singular values of W outside of its bulk, largest first", "", ("index",)
 )
+TIME_KERNEL = Quantity("time_kernel", "(1/N) h[t] . h[t'], mean over patterns", "squared state", ("time", "other_time"))
+RECURRENT_EIGENVALUES = Quantity(
+    "recurrent_eigenvalues", "eigenvalues of W in the complex plane, by falling modulus", "", ("plane", "index")
+)
+EXPECTED_EIGENVALUES = Quantity(
+    "expected_eigenvalues",
+    "eigenvalues outside of the bulk of a W that is Gaussian but for what it does to the states, by falling modulus",
+    "",
+    ("plane", "index"),
+)
+EXPECTED_SINGULAR_VALUES = Quantity(
+    "expected_singular_values",
+    "singular values outside of the bulk of a W that is Gaussian but for what it does to the states, largest first",
+    "",
+    ("index",),
+)
 
 # Mean-field networks. N units, f outputs, y labels, F = -(1/N) ln probability, c0 the prior's C_TT.
 MEAN_OUTPUT = Quantity(

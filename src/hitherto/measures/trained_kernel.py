@@ -16,9 +16,11 @@ from hitherto.core.model import Model, precision
 from hitherto.core.quantity import (
     EIGENVALUE_OUTLIERS,
     HIDDEN_KERNEL,
+    RECURRENT_EIGENVALUES,
     RECURRENT_GAIN,
     SINGULAR_VALUE_OUTLIERS,
     TEMPORAL_COHERENCE,
+    TIME_KERNEL,
     WEIGHT_BULK,
     Estimate,
     Quantity,
@@ -43,18 +45,22 @@ class TrainedKernel:
 
     Attributes:
         kernel: `HIDDEN_KERNEL`, over entries time * patterns + pattern.
+        times: `TIME_KERNEL`, the same pattern by pattern, mean over patterns.
         coherence: `TEMPORAL_COHERENCE` by lag.
         gain: `RECURRENT_GAIN` by time.
         bulk: `WEIGHT_BULK`, g.
+        spectrum: `RECURRENT_EIGENVALUES`.
         eigenvalues, singular_values: `EIGENVALUE_OUTLIERS` and `SINGULAR_VALUE_OUTLIERS`, largest first.
         regime: "lazy", "rich but incoherent" or "coherent".
         reason: why, in one sentence.
     """
 
     kernel: Estimate
+    times: Estimate
     coherence: Estimate
     gain: Estimate
     bulk: Estimate
+    spectrum: Estimate
     eigenvalues: Estimate
     singular_values: Estimate
     regime: str
@@ -63,7 +69,8 @@ class TrainedKernel:
     @property
     def estimates(self) -> tuple[Estimate, ...]:
         """All that was measured."""
-        return self.kernel, self.coherence, self.gain, self.bulk, self.eigenvalues, self.singular_values
+        of_states = self.kernel, self.times, self.coherence, self.gain
+        return *of_states, self.bulk, self.spectrum, self.eigenvalues, self.singular_values
 
 
 def trained_kernel(model: Model, inputs: Float[np.ndarray, "pattern time input"], *, seed: int = 0) -> TrainedKernel:
@@ -106,11 +113,12 @@ def trained_kernel(model: Model, inputs: Float[np.ndarray, "pattern time input"]
     gain = _beside(RECURRENT_GAIN, found[1], [twin[1] for twin in twins], {"time": times})
     scale = _scale(model)
     bulk = Estimate(WEIGHT_BULK, scale * g, scale * g * BULK_ERROR / len(w), source="median of the quarter-circle law")
-    moduli = np.sort(np.abs(np.linalg.eigvals(w)))[::-1]
-    eigenvalues = _outliers(EIGENVALUE_OUTLIERS, scale * moduli, scale * g * (1 + DISC_MARGIN / len(w) ** 0.5))
+    spectrum = _spectrum(scale * w)
+    moduli = np.linalg.norm(spectrum.value, axis=0)
+    eigenvalues = _outliers(EIGENVALUE_OUTLIERS, moduli, scale * g * (1 + DISC_MARGIN / len(w) ** 0.5))
     singular = _outliers(SINGULAR_VALUE_OUTLIERS, scale * values, scale * g * (2 + EDGE_MARGIN / len(w) ** (2 / 3)))
-    regime, reason = _verdict(coherence, gain, eigenvalues, singular)
-    return TrainedKernel(_kernel(states), coherence, gain, bulk, eigenvalues, singular, regime, reason)
+    of_states, of_weights = (_kernel(states), _times(states), coherence, gain), (bulk, spectrum, eigenvalues, singular)
+    return TrainedKernel(*of_states, *of_weights, *_verdict(coherence, gain, eigenvalues, singular))
 
 
 def _states(model: Model, inputs: Float[np.ndarray, "pattern time input"]) -> States:
@@ -135,6 +143,20 @@ def _kernel(states: States) -> Estimate:
     about = {"patterns": states.shape[0], "times": states.shape[1], "width": states.shape[2]}
     axes = {"entry": entries, "other_entry": entries}
     return Estimate(HIDDEN_KERNEL, flat @ flat.T / flat.shape[1], axes=axes, statistics=about, source=SOURCE)
+
+
+def _times(states: States) -> Estimate:
+    value = np.einsum("atu,asu->ts", states, states) / states[:, 0].size
+    axes = {"time": np.arange(len(value)), "other_time": np.arange(len(value))}
+    return Estimate(TIME_KERNEL, value, axes=axes, statistics={"patterns": len(states)}, source=SOURCE)
+
+
+def _spectrum(w: Matrix) -> Estimate:
+    values = np.linalg.eigvals(w)
+    values = values[np.argsort(-np.abs(values), kind="stable")]
+    axes = {"plane": np.array(["real", "imaginary"]), "index": np.arange(1, len(w) + 1)}
+    value = np.stack([values.real, values.imag])
+    return Estimate(RECURRENT_EIGENVALUES, value, np.zeros_like(value), axes=axes, source=SOURCE)
 
 
 def _correlations(states: States) -> Float[np.ndarray, " lag"]:
@@ -176,17 +198,23 @@ def _outliers(quantity: Quantity, values: np.ndarray, limit: float) -> Estimate:
 def _verdict(coherence: Estimate, gain: Estimate, eigenvalues: Estimate, singular: Estimate) -> tuple[str, str]:
     tied, lag, level = _furthest(coherence, "lag")
     if tied:
-        seen = f"{len(eigenvalues.value)} eigenvalues of weight_hh" if len(eigenvalues.value) else "no eigenvalue"
-        return "coherent", f"states {lag} steps apart correlate with {level}; {seen} outside of the bulk"
+        apart = f"{lag} step{'s' * (lag > 1)} apart"
+        return "coherent", f"states {apart} correlate with {level}; {_counted(eigenvalues, 'eigenvalue')}"
     learned, time, level = _furthest(gain, "time")
     if learned:
         return "rich but incoherent", f"weight_hh amplifies states at time {time} by {level}; times do not correlate"
     if len(singular.value):
         return "rich but incoherent", (
-            f"weight_hh has {len(singular.value)} singular values outside of the bulk, up to {singular.value[0]:.3g} "
-            f"against {singular.statistics['limit']:.3g}; times do not correlate"
+            f"{_counted(singular, 'singular value')}, up to {singular.value[0]:.3g} against "
+            f"{singular.statistics['limit']:.3g}; times do not correlate"
         )
     return "lazy", "neither coherence, gain nor singular values are above what a Gaussian weight_hh has by chance"
+
+
+def _counted(outliers: Estimate, name: str) -> str:
+    count = len(outliers.value)
+    named = f"{name}s of weight_hh lie" if count > 1 else f"{name} of weight_hh lies"
+    return f"{count or 'no'} {named} outside of the bulk"
 
 
 def _furthest(found: Estimate, axis: str) -> tuple[bool, int, str]:

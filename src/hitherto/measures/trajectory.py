@@ -1,11 +1,11 @@
 """The driven run that all measures share: inputs, states and outputs of many sequences after a burn-in."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, Real
 
@@ -173,12 +173,44 @@ def layers_of(trajectory: Trajectory) -> tuple[tuple[str, Trajectory], ...]:
     for number, (layer, weights) in enumerate(zip(architecture.layers, trajectory.model.weights, strict=True)):
         states = trajectory.states[number]
         model = Model(layer, weights)
+        driving = inputs[:, -trajectory.steps :]
         with precision(trajectory.outputs.dtype):
             before = jax.tree.map(lambda s: s[:, :-1], states)
-            outputs = np.asarray(_stepped_outputs(layer, weights, before, inputs[:, -trajectory.steps :]))
+            outputs = np.asarray(_stepped_outputs(layer, weights, before, driving))
         runs.append((f"layer {number}", trajectory.with_part(model, states, outputs, inputs)))
-        inputs = outputs
+        inputs = _passed_up(architecture, layer, driving, outputs, trajectory.driving)
     return tuple(runs)
+
+
+def entered(
+    model: Model, inputs: Float[np.ndarray, "sequence time input"]
+) -> Iterator[tuple[str, Model, Float[np.ndarray, "sequence time channel"]]]:
+    """Each layer of a stack under its name, with what enters it from the model's own start; one entry otherwise."""
+    stack = model.architecture
+    if not isinstance(stack, Deep):
+        yield "", model, inputs
+        return
+    x = inputs
+    for number, (layer, weights) in enumerate(zip(stack.layers, model.weights, strict=True)):
+        if number:
+            x = _passed_up(stack, below.architecture, x, _outputs(below, x), inputs)
+        below = Model(layer, weights)
+        yield f"layer {number}", below, x
+
+
+def _passed_up(
+    stack: Deep, layer: Architecture, entering: np.ndarray, outputs: np.ndarray, inputs: np.ndarray
+) -> np.ndarray:
+    """What the layer above reads: the outputs, with what skips past the layer."""
+    residual = stack.skip == "residual" and layer.input_size == layer.output_size
+    signal = entering + outputs if residual else outputs
+    return np.concatenate([signal, inputs], -1) if stack.skip == "input" else signal
+
+
+def _outputs(model: Model, inputs: np.ndarray) -> np.ndarray:
+    """Of every sequence, from the model's own start."""
+    with precision(inputs.dtype):
+        return np.asarray(run_from(model.architecture, model.weights, starts(model, len(inputs)), inputs)[1])
 
 
 class Part(NamedTuple):
@@ -203,13 +235,10 @@ def causal_parts(model: Model, inputs: Float[np.ndarray, "sequence time input"])
     if not isinstance(stack, Deep):
         stack, weights = Deep((stack,)), (weights,)
     parts = []
-    for number, (layer, w) in enumerate(zip(stack.layers, weights, strict=True)):
-        prefix = f"layer {number} " if len(stack.layers) > 1 else ""
-        for name, part, x in _directions(layer, w, inputs):
-            parts.append(Part((prefix + name).strip(), part, x, number == 0))
-        with precision(inputs.dtype):
-            begin = starts(Model(layer, w), len(inputs))
-            inputs = np.asarray(run_from(layer, w, begin, jnp.asarray(inputs))[1])
+    for number, (name, layer, x) in enumerate(entered(Model(stack, weights), inputs)):
+        prefix = f"{name} " if len(stack.layers) > 1 else ""
+        for direction, part, read in _directions(layer.architecture, layer.weights, x):
+            parts.append(Part((prefix + direction).strip(), part, read, number == 0))
     return tuple(parts)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
@@ -205,6 +206,45 @@ def learning_speeds(axes: Axes, scene: Scene) -> None:
     key(axes)
 
 
+def recurrent_spectrum(axes: Axes, scene: Scene) -> None:
+    """Eigenvalues of W in the plane, the disc of its bulk, and as rings those that its states let expect."""
+    angle = np.linspace(0, 2 * np.pi, 200)
+    circle = np.array([np.cos(angle), np.sin(angle)])
+    for colour, estimate in scene.of(q.RECURRENT_EIGENVALUES):
+        name = scene.name(estimate)
+        axes.plot(*estimate.value, ".", color=colour, markersize=3, label=name or "eigenvalues of W")
+        bulk = find(scene.estimates, q.WEIGHT_BULK, estimate.part)
+        if bulk is not None:
+            look = dict(color=colour if name else SOFT, linewidth=1, label="" if name else "bulk")
+            axes.plot(*(float(bulk.value) * circle), **look)
+        expected = find(scene.estimates, q.EXPECTED_EIGENVALUES, estimate.part)
+        if expected is not None and np.size(expected.value):
+            look = dict(color=colour if name else SERIES[1], markersize=9, fillstyle="none")
+            axes.plot(*expected.value, "o", **look, label="" if name else "expected")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xlabel("real part")
+    axes.set_ylabel("imaginary part")
+    key(axes)
+
+
+def time_kernel(axes: Axes, scene: Scene) -> None:
+    """Cosines between states of different times, of the last part: the fuller the colour, the more alike."""
+    estimate = find_all(scene.estimates, q.TIME_KERNEL)[-1]
+    size = np.sqrt(np.outer(np.diagonal(estimate.value), np.diagonal(estimate.value)))
+    cosines = estimate.value / np.where(size > 0, size, 1.0)
+    for sign, colour in ((1, SERIES[0]), (-1, SERIES[1])):
+        shades = LinearSegmentedColormap.from_list("", [to_rgba(colour, 0.0), to_rgba(colour, 1.0)])
+        shown = np.ma.masked_less_equal(sign * cosines, 0)
+        axes.pcolormesh(*estimate.axes.values(), shown, cmap=shades, vmin=0, vmax=1, shading="nearest")
+    axes.grid(visible=False)
+    axes.invert_yaxis()
+    name = scene.name(estimate)
+    axes.set_xlabel("time (steps)")
+    axes.set_ylabel(f"time, {name}" if name else "time (steps)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
 def linear_memory(axes: Axes, scene: Scene) -> None:
     """R^2 of the best readout of each past input."""
     many, last = scene.count(q.LINEAR_MEMORY) > 1, 0.0
@@ -376,6 +416,25 @@ PANELS: tuple[Panel, ...] = (
         "--initial FILE, or initial= in Python.",
     ),
     Panel(
+        "recurrent-spectrum",
+        "Eigenvalues of the recurrent weights",
+        (q.RECURRENT_EIGENVALUES,),
+        (q.EIGENVALUE_OUTLIERS,),
+        recurrent_spectrum,
+        "Random weights would fill the circle; a point well outside of it was learned. Rings are where theory puts "
+        "such points from the states of these inputs alone: a point without a ring serves other inputs.",
+    ),
+    Panel(
+        "time-kernel",
+        "Likeness of states at different times",
+        (q.TIME_KERNEL,),
+        (q.TEMPORAL_COHERENCE,),
+        time_kernel,
+        "Cosines between a pattern's states at two times, mean over patterns: full blue is 1, none is 0, orange lies "
+        "below 0. Inputs that are alike make states alike too, so the verdict compares with random recurrent weights "
+        "on the same inputs.",
+    ),
+    Panel(
         "linear-memory",
         "Linear memory by lag",
         (q.LINEAR_MEMORY,),
@@ -432,7 +491,7 @@ def _panel(axes: Axes, panel: Panel, scene: Scene, titled: bool) -> None:
         some = f"{len(SERIES)} of {count} parts drawn"
         axes.text(1, 1, some, color=SOFT, transform=axes.transAxes, ha="right", va="bottom")
     if titled:
-        axes.set_title(textwrap.fill(panel.title(scene), 52))
+        axes.set_title(textwrap.fill(panel.title(scene), 48))
 
 
 def _short(text: str) -> str:

@@ -79,6 +79,12 @@ LIMITS: tuple[tuple[Quantity, str], ...] = (
         "that start as frameworks start them are not lazy: their prior changes as they learn.",
     ),
     (
+        q.TEMPORAL_COHERENCE,
+        "Whether recurrent weights are lazy or coherent is told from weights and states, without labels: what the "
+        "labels asked for, and whether more of them would change it, it does not say. Weights that did not start "
+        "random may look learned.",
+    ),
+    (
         q.SPECTRAL_RADIUS,
         "Facts about the weights know nothing of inputs, depth or readout.",
     ),

@@ -15,7 +15,7 @@ from hitherto.report.reading import parts, reading
 
 FEW = 4  # points: shorter curves are shown whole
 SHOWN = (0, 1, 10, 100)  # of a longer curve, places from its start; its last one is shown as well
-WITHOUT_ORDER = ("unit",)  # axes along which single places mean nothing
+WITHOUT_ORDER = ("unit", "plane", "other_time")  # axes along which single places mean nothing
 PROPER = (
     ("jacobian", "Jacobian"),
     ("lyapunov", "Lyapunov"),

@@ -281,6 +281,25 @@ def training_kind(subject: Subject) -> str:
     }[subject.estimate.statistics["training"]]
 
 
+def recurrent_regime(subject: Subject) -> str:
+    """Says "on these inputs the recurrent weights are coherent: states 2 steps apart correlate with 0.9, ..."."""
+    about = subject.estimate.statistics
+    if "regime" not in about or subject.estimate.cannot_tell:
+        return ""
+    return f"on these inputs the recurrent weights are {about['regime']}: {about['reason']}"
+
+
+def recurrent_outliers(subject: Subject) -> str:
+    """Says "the recurrent weights have 1 eigenvalue (1.49) and no singular value outside of their bulk; from these
+    states theory expects 1 eigenvalue (1.46) and no singular value"."""
+    measured = subject.estimate, subject.find(q.SINGULAR_VALUE_OUTLIERS)
+    expected = subject.find(q.EXPECTED_EIGENVALUES), subject.find(q.EXPECTED_SINGULAR_VALUES)
+    if None in (*measured, *expected) or subject.estimate.cannot_tell:
+        return ""
+    said = f"the recurrent weights have {_outside(*measured)} outside of their bulk"
+    return f"{said}; from these states theory expects {_outside(*expected)}"
+
+
 def idle_units(subject: Subject) -> str:
     """Says "12 (11 to 13) of 128 units are idle"."""
     return _count(subject, "idle (they hardly move)")
@@ -372,6 +391,8 @@ RULES: tuple[tuple[Quantity, Rule], ...] = (
     (q.LINEAR_SHARE, linearity),
     (q.INTERACTION_PROFILE, interaction),
     (q.KERNEL_DRIFT, training_kind),
+    (q.TEMPORAL_COHERENCE, recurrent_regime),
+    (q.EIGENVALUE_OUTLIERS, recurrent_outliers),
     (q.HALF_LEVEL, learning_reach),
     (q.GATE_TIME_QUANTILES, gate_times),
     (q.GATE_TIMES, gate_cells),
@@ -535,6 +556,16 @@ def _count(subject: Subject, what: str) -> str:
     if not units or subject.estimate.cannot_tell or not count.low >= NEGLIGIBLE_UNITS * units:
         return ""
     return f"{count} of {units:,} units {'is' if count.centre == '1' else 'are'} {what}"
+
+
+def _outside(eigenvalues: Estimate, singular_values: Estimate) -> str:
+    """Says "2 eigenvalues (up to 1.46) and no singular value"."""
+    counts = []
+    for name, estimate in (("eigenvalue", eigenvalues), ("singular value", singular_values)):
+        sizes = np.linalg.norm(np.atleast_2d(estimate.value), axis=0)
+        up_to = f" ({'up to ' * (len(sizes) > 1)}{digits(sizes[0], 3)})" if len(sizes) else ""
+        counts.append(f"{len(sizes) or 'no'} {name}{'s' * (len(sizes) > 1)}{up_to}")
+    return " and ".join(counts)
 
 
 def _hold(subject: Subject, index: int) -> str:

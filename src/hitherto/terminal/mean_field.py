@@ -98,8 +98,8 @@ def print_schedules(targets: Path, steps: tuple[int, ...], count: int | None, as
 
 
 def _print_next(members: np.ndarray, steps: tuple[int, ...], as_json: bool, settings: dict[str, Any]) -> None:
-    before = schedule_error(members, steps, **settings) if steps else 1.0
     chosen = next_step(members, steps, **settings)
+    before = schedule_error(members, steps, **settings) if steps else 1.0
     after = schedule_error(members, tuple(sorted((*steps, chosen))), **settings)
     if as_json:
         print(json.dumps(dict(steps=list(steps), error=before, next_step=chosen, error_with_it=after)))
@@ -109,10 +109,12 @@ def _print_next(members: np.ndarray, steps: tuple[int, ...], as_json: bool, sett
 
 
 def _targets(path: Path) -> np.ndarray:
-    members = load_array(path).astype(float)
-    if members.ndim not in (2, 3):
+    members = load_array(path)
+    if members.dtype.kind not in "iuf" or not np.isfinite(members).all():
+        raise ValueError(f"{path} is to hold targets, found {members.dtype} not all finite; give finite numbers")
+    if members.ndim not in (2, 3) or not members.size:
         raise ValueError(f"{path} has the shape {members.shape}; give (pattern, time) or (member, pattern, time)")
-    return members if members.ndim == 3 else members[None]
+    return (members if members.ndim == 3 else members[None]).astype(float)
 
 
 def _steps(steps: tuple[int, ...], times: int) -> tuple[int, ...]:
@@ -170,7 +172,7 @@ def _minima(found: Solution) -> Table:
             state + (" (one of a mirror pair)" if minimum.mirror is not None else ""),
             f"{minimum.action:.9g}",
             f"{minimum.least_curvature:.3g}",
-            f"{cross_time_correlation(minimum.kernel, found.problem.times):.4f}",
+            f"{cross_time_correlation(minimum.kernel, found.problem.times):.4f}" if found.problem.times > 1 else "none",
             _outliers(found.problem, minimum),
         )
     return shown

@@ -196,14 +196,13 @@ class Problem:
     def groups(self) -> dict[str, float]:
         """The numbers without units that a linear network with a pulse and a label at the end depends on.
 
-        `signal` |y|^2 / (s_a^2 c0), `noise` kappa / (s_a^2 c0) and `times`, c0 = g_v^2 g^(2 (T - 1)).
+        `signal` |y|^2 / (s_a^2 c0), `noise` kappa / (s_a^2 c0) and `times`, c0 = g_v^2 g^(2 (T - 1)); signal and noise
+        are infinite or NaN where a variance is 0, and nothing can be learned at the end.
         """
         scale = self.readout_variance * self.input_variance * self.recurrent_variance ** (self.times - 1)
-        return {
-            "signal": float(np.sum(self.labels**2) / scale),
-            "noise": float(self.noise / scale),
-            "times": float(self.times),
-        }
+        with np.errstate(divide="ignore", invalid="ignore"):
+            signal, noise = np.array([np.sum(self.labels**2), self.noise]) / scale
+        return {"signal": float(signal), "noise": float(noise), "times": float(self.times)}
 
     def with_(self, **changes: object) -> "Problem":
         """The same problem but for `changes`."""

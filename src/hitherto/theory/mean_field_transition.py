@@ -136,11 +136,15 @@ def crossover(problem: Problem, factors: Sequence[float | int]) -> Crossover:
 
 
 def cross_time_correlation(kernel: Float[np.ndarray, "entry entry"], times: int) -> float:
-    """Mean over pairs of times of |C_tt'| / sqrt(|C_tt| |C_t't'|), Frobenius norms of blocks over patterns."""
+    """Mean over pairs of times of |C_tt'| / sqrt(|C_tt| |C_t't'|), Frobenius norms of blocks over patterns.
+
+    States that are 0 correlate with nothing; NaN for one time.
+    """
     patterns = len(kernel) // times
     norms = np.linalg.norm(kernel.reshape(times, patterns, times, patterns), axis=(1, 3))
-    sizes = np.sqrt(norms.diagonal())
-    return float((norms / np.outer(sizes, sizes))[np.triu_indices(times, 1)].mean())
+    sizes = np.sqrt(np.outer(norms.diagonal(), norms.diagonal()))
+    pairs = (norms / np.where(sizes > 0, sizes, 1.0))[np.triu_indices(times, 1)]
+    return float(pairs.mean()) if len(pairs) else np.nan
 
 
 def _of_linear(problem: Problem) -> Transition:

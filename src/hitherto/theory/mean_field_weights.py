@@ -89,15 +89,46 @@ def outliers_of_moments(problem: Problem, kernel: Kernel, crossed: Kernel, state
     return tuple(_of_group(problem, times, kernel, crossed @ precision, states) for times in groups)
 
 
+def outliers_of_states(
+    states: Float[np.ndarray, "pattern time unit"], made: Float[np.ndarray, "pattern time unit"], radius: float
+) -> Outliers:
+    """The same for one network of N units whose weights into and out of it are given, from phi(h) and W phi(h).
+
+    With Q the N / 8 principal directions of phi(h), W = (W Q) Q^T + W_0 (1 - Q Q^T), W_0 Gaussian: K = Q^T W Q, and
+    theta are the singular values of W Q. Inputs may arrive at every time, as W phi(h) is given without them. No labels
+    are asked for: they act on W through the states alone.
+
+    Args:
+        states: phi(h), from the first time on.
+        made: W phi(h), of each.
+        radius: g.
+
+    Cost: an SVD of `states`.
+    Does not tell what W does to other states. More directions than N / 8 would not do either: of n the largest theta
+    is g (1 + sqrt(n / N)) by chance, which is to stay below the sqrt(2) g of the first outlier.
+    Source: our derivation.
+    """
+    units = states.shape[-1]
+    left, values, right = np.linalg.svd(states.reshape(-1, units), full_matrices=False)
+    kept = min(int(np.sum(values > 1e-8 * values[0])), max(units // 8, 1))
+    turned = (left[:, :kept] / values[:kept]).T @ made.reshape(-1, units)
+    eigenvalues = _by_modulus(np.linalg.eigvals(right[:kept] @ turned.T))
+    times = tuple(range(1, states.shape[1] + 1))
+    return Outliers(times, radius, eigenvalues, np.linalg.svd(turned, compute_uv=False))
+
+
 def _of_group(problem: Problem, times: tuple[int, ...], kernel: Kernel, per_state: Kernel, states: Kernel) -> Outliers:
     """One W: K has a row for each entry it makes, that of phi(h) a step before, and columns that count are the same."""
     made = np.flatnonzero(np.isin(problem.time_of, times))
     before = made - problem.patterns
-    eigenvalues = np.linalg.eigvals(problem.recurrent_variance * per_state[np.ix_(before, made)]).astype(complex)
-    eigenvalues = eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")]
+    eigenvalues = _by_modulus(np.linalg.eigvals(problem.recurrent_variance * per_state[np.ix_(before, made)]))
     radius = float(np.sqrt(problem.recurrent_variance))
     if not problem.is_pulse:
         return Outliers(times, radius, eigenvalues, None)
     inverse = np.linalg.pinv(kernel[np.ix_(before, before)], rcond=1e-13, hermitian=True)
     squares = np.linalg.eigvals(inverse @ states[np.ix_(made, made)]).real
     return Outliers(times, radius, eigenvalues, np.sqrt(np.clip(np.sort(squares)[::-1], 0, None)))
+
+
+def _by_modulus(eigenvalues: np.ndarray) -> Complex[np.ndarray, " eigenvalue"]:
+    return eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")].astype(complex)

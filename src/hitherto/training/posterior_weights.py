@@ -257,7 +257,7 @@ def as_model(problem: Problem, weights: Weights) -> Model:
     """The recurrent network with these weights, as an `RNN` with the readout over its width; states are phi(h).
 
     Raises:
-        ValueError: if times have weights of their own, or the activation is no architecture's.
+        ValueError: if times have weights of their own.
     """
     groups = tuple(map(len, weights))
     if groups != (1, 1, groups[2], 1) or groups[2] > 1:
