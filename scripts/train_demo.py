@@ -1,11 +1,12 @@
 """Train the small model that ships with hitherto, on the Python standard library's own source text.
 
-Run it from anywhere as `python scripts/train_demo.py`. It needs no download: the text is the top-level
-`*.py` modules of the running interpreter's standard library, every tenth of which is held out. A one-layer
-LSTM learns to predict the next character, on one CPU thread, with a fixed seed. The weights and 32 stretches
-of held-out text land in `src/hitherto/embedded`.
+Run it from anywhere as `python scripts/train_demo.py`; with `--checkpoints FOLDER` it writes the weights of steps 100
+and 1000 there and ends. It needs no download: the text is the top-level `*.py` modules of the running interpreter's
+standard library, every tenth of which is held out. A one-layer LSTM learns to predict the next character, on one CPU
+thread, with a fixed seed. The weights and 64 stretches of held-out text land in `src/hitherto/embedded`.
 """
 
+import argparse
 import hashlib
 import io
 import math
@@ -34,6 +35,7 @@ PEAK_RATE, WARMUP, CLIP = 5e-3, 200, 1.0
 DECAY = 0.05  # weight decay: keeps idle cells from counting without end
 FORGET_STATE = 0.02  # chance, each span, that a stream starts afresh
 SIZE_LIMIT = 480_000  # bytes, both files together
+EARLY = (100, 1000)  # steps whose weights are kept, if wanted
 
 State = tuple[Tensor, Tensor]
 
@@ -91,11 +93,13 @@ def rate(step: int) -> float:
     return min(1.0, (step + 1) / WARMUP) * (1 + math.cos(math.pi * step / STEPS)) / 2
 
 
-def train(model: nn.ModuleDict, tokens: Tensor, held_out: Tensor) -> None:
+def train(model: nn.ModuleDict, tokens: Tensor, held_out: Tensor, checkpoints: Path | None = None) -> None:
+    """All steps, or those up to the last checkpoint that is wanted."""
+    last = EARLY[-1] if checkpoints else STEPS
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     start, step, recent = time.perf_counter(), 0, []
-    while step < STEPS:
+    while step < last:
         state = None
         rotated = tokens.roll(int(torch.randint(len(tokens), ())))  # each pass cuts its streams elsewhere
         for inputs, targets in spans(rotated, STREAMS):
@@ -110,13 +114,20 @@ def train(model: nn.ModuleDict, tokens: Tensor, held_out: Tensor) -> None:
             schedule.step()
             recent.append(loss.item() / math.log(2))
             step += 1
+            if checkpoints and step in EARLY:
+                write(checkpoints / f"step{step}.safetensors", save(weights_of(model)))
             if step % 1000 == 0 or step == STEPS:
                 bits, spent = bits_per_character(model, held_out), time.perf_counter() - start
                 training = sum(recent) / len(recent)
                 print(f"{step=:5}  {spent:5.0f} s  bits/char: training {training:.3f}, held-out {bits:.3f}")
                 recent.clear()
-            if step == STEPS:
+            if step == last:
                 break
+
+
+def weights_of(model: nn.ModuleDict) -> dict[str, Tensor]:
+    """As safetensors wants them."""
+    return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
 
 
 def stretches(texts: list[str], alphabet: str) -> np.ndarray:
@@ -137,6 +148,9 @@ def write(path: Path, content: bytes) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the embedded model")
+    parser.add_argument("--checkpoints", type=Path, help="only write the weights of early steps to this folder")
+    checkpoints = parser.parse_args().checkpoints
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -155,7 +169,9 @@ def main() -> None:
     print(f"the alphabet covers {coverage:.2%} of the training text")
 
     model = build()
-    train(model, tokens, held_out)
+    train(model, tokens, held_out, checkpoints)
+    if checkpoints:
+        return
     bits = bits_per_character(model, held_out)
     kept = stretches(held_out_texts, alphabet)
     kept_bits = bits_per_character(model, torch.from_numpy(kept).flatten(), STRETCHES)
@@ -174,11 +190,10 @@ def main() -> None:
         "training_text_sha256": hashlib.sha256(training_text.encode()).hexdigest(),
         "text_license": "PSF-2.0: top-level modules of the Python standard library, every tenth held out",
     }
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     archive = io.BytesIO()
     np.savez_compressed(archive, tokens=kept, alphabet=np.array(list(alphabet)))
     files = {
-        "python_source_lstm.safetensors": save(weights, metadata),
+        "python_source_lstm.safetensors": save(weights_of(model), metadata),
         "python_source.npz": archive.getvalue(),
     }
     total = sum(map(len, files.values()))
