@@ -25,12 +25,16 @@ MAY_IMPORT = {
     "embedded": {"core", "architectures", "inputs"},
     "profiling": {"core", "theory", "architectures", "measures", "report", "files", "inputs"},
     "comparing": {"core", "files", "profiling", "report"},
+    "reproducing": {"core", "papers", "report", "files"},
     "advice": {"core", "theory", "architectures", "measures", "tasks", "training", "report"},
+    "explorer": {"core", "theory", "report"},
     "terminal": {"core", "theory", "architectures", "measures", "report", "embedded", "files"}
-    | {"inputs", "papers", "profiling", "comparing", "advice", "constructions", "conversions"},
+    | {"inputs", "papers", "profiling", "comparing", "reproducing", "advice", "constructions", "conversions"}
+    | {"explorer"},
     "cli": {"terminal"},
+    "examples": {"core", "theory", "measures", "tasks", "report", "inputs", "advice"},
     "__init__": {"core", "architectures", "embedded", "measures", "profiling", "training"}
-    | {"advice", "comparing", "constructions", "conversions"},
+    | {"advice", "comparing", "constructions", "conversions", "reproducing"},
 }
 
 

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         tangent_kernel,
     )
     from hitherto.profiling import Profile, Settings, measure, profile
+    from hitherto.reproducing import reproduce
     from hitherto.training.fit import Fit, fit, sweep
     from hitherto.training.settings import Training
     from hitherto.training.wide_linear import WideLinearRNN
@@ -120,6 +121,7 @@ _HOMES = {
     "training.fit": ("Fit", "fit", "sweep"),
     "training.settings": ("Training",),
     "profiling": ("Profile", "Settings", "measure", "profile"),
+    "reproducing": ("reproduce",),
 }
 _HOME = {name: f"hitherto.{module}" for module, names in _HOMES.items() for name in names}
 
@@ -223,6 +225,7 @@ __all__ = [
     "polynomial_degree",
     "predict",
     "profile",
+    "reproduce",
     "response_kernel",
     "run",
     "save",

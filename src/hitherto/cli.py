@@ -177,6 +177,39 @@ def check(name: str | None = None, /, *, size: str = "ci", json: bool = False) -
     return check_claims(name, size, json)
 
 
+@app.command
+def reproduce(
+    paper: str = "all",
+    /,
+    *,
+    size: str = "paper",
+    workers: int | None = None,
+    scheduler: str | None = None,
+    results: Path = Path("results"),
+    out: Path = Path("reproduction"),
+) -> int:
+    """Check the claims and run the experiments of papers, and write a site of what was found; goes on where it stopped.
+
+    Parameters
+    ----------
+    paper
+        Its name, see `hitherto list`, or all.
+    size
+        ci for a trial of minutes, paper for the whole: all papers take about an hour and a half on two cores.
+    workers
+        Worker processes on this machine; as many as cores if not given.
+    scheduler
+        Address of a running Dask scheduler in place of them.
+    results
+        Folder of the records, as for `run`.
+    out
+        Folder of the site: index.html and a page a paper.
+    """
+    from hitherto.terminal.reproduce import reproduce_papers
+
+    return reproduce_papers(paper, size, (results, out), workers, scheduler)
+
+
 def whole(text: str) -> int:
     """A whole number as it was written; 2.5 is none."""
     try:
@@ -207,6 +240,7 @@ def advise_memory(
     channels: int | None = None,
     data: Path | None = None,
     targets: Path | None = None,
+    symbols: bool = False,
     parameters: int | None = None,
     family: str = "rnn,lstm,gru,lru,2rnn",
     cell_cost: Literal["dense", "effective"] = "dense",
@@ -231,6 +265,8 @@ def advise_memory(
         A .npy of inputs, (time), (time, channel) or (sequence, time, channel), in place of a lag.
     targets
         A .npy of answers to them, step by step; without it, the next step of the data.
+    symbols
+        The whole numbers of the data name symbols, as characters do; otherwise they are amounts.
     parameters
         Budget; by default what one dense layer with a quarter to spare takes.
     family
@@ -257,7 +293,7 @@ def advise_memory(
     from hitherto.terminal.advice import Checking, Wishes, print_advice
 
     families = tuple(name.strip() for name in family.split(","))
-    wishes = Wishes(lag, channels, data, targets, parameters, families, cell_cost, steps, seed)
+    wishes = Wishes(lag, channels, data, targets, symbols, parameters, families, cell_cost, steps, seed)
     print_advice(wishes, Checking(verify, workers, scheduler, results), json, out)
 
 
@@ -506,13 +542,13 @@ def predict_transition(
     problem: Path | None = None,
     /,
     *,
-    times: int = 3,
-    label: float = 1.0,
-    noise: float = 0.1,
-    activation: str = "identity",
-    recurrent_variance: float = 1.0,
-    input_variance: float = 1.0,
-    readout_variance: float = 1.0,
+    times: int | None = None,
+    label: float | None = None,
+    noise: float | None = None,
+    activation: str | None = None,
+    recurrent_variance: float | None = None,
+    input_variance: float | None = None,
+    readout_variance: float | None = None,
     json: bool = False,
 ) -> None:
     """Whether a wide trained recurrent network correlates its times, and how far the labels are from where it does.
@@ -520,34 +556,38 @@ def predict_transition(
     Parameters
     ----------
     problem
-        A TOML file, as for `solve mean-field`; without it, one input at the first time and a label at the last.
+        A TOML file, as for `solve mean-field`, which takes no options beside it; without it, one input at the first
+        time and a label at the last.
     times
-        Of that one input, label included.
+        Of that one input, label included; 3 if not given.
     label
-        Its size.
+        Its size, 1.
     noise
-        kappa; labels are known up to a variance kappa over the width.
+        kappa, 0.1; labels are known up to a variance kappa over the width.
     activation
-        identity, erf, tanh or relu.
+        identity, which is linear, erf, tanh or relu.
     recurrent_variance
-        g^2, of recurrent weights times the width.
+        g^2, of recurrent weights times the width, 1.
     input_variance
-        g_v^2, of input weights times the number of inputs.
+        g_v^2, of input weights times the number of inputs, 1.
     readout_variance
-        s_a^2, of readout weights; outputs are their mean over the units.
+        s_a^2, of readout weights, 1; outputs are their mean over the units.
     json
         One JSON object.
     """
     from hitherto.terminal import mean_field
 
-    settings = dict(
+    options = dict(
+        times=times,
+        label=label,
         noise=noise,
         activation=activation,
         recurrent_variance=recurrent_variance,
         input_variance=input_variance,
         readout_variance=readout_variance,
     )
-    mean_field.print_transition(mean_field.problem_of(problem, times, label, settings), json)
+    given = {name: value for name, value in options.items() if value is not None}
+    mean_field.print_transition(mean_field.problem_of(problem, given), json)
 
 
 @solve.command(name="mean-field")
@@ -804,6 +844,22 @@ def draw_tensor_network(
     from hitherto.terminal.start_end import Sizes, draw_network
 
     draw_network(Sizes(depth, (width,), input_size), length, start or length // 2, out, json)
+
+
+@app.command
+def explore(*, port: int = 8765, browser: bool = True) -> None:
+    """Open a local page on which sizes are controls and the predictions of all theories redraw at once.
+
+    Parameters
+    ----------
+    port
+        On this machine alone; 0 takes a free one.
+    browser
+        Open it in the browser.
+    """
+    from hitherto.terminal.explore import explore_page
+
+    explore_page(port, browser)
 
 
 @app.command

@@ -275,11 +275,41 @@ def test_curves_of_any_length(tmp_path, points):
     assert len(figure.axes[0].lines[0].get_xdata()) == points
 
 
-def test_values_with_several_axes_are_only_told(tmp_path):
-    table = Estimate(Quantity("gram", "", "", ("i", "j")), np.eye(2), axes={"i": np.arange(2), "j": np.arange(2)})
-    text = words(experiments_page([stored(tmp_path, record(None, table, n=1))]))
+def table(*shape: int) -> Estimate:
+    names = ("i", "j", "k")[: len(shape)]
+    axes = {name: np.arange(size) for name, size in zip(names, shape, strict=True)}
+    return Estimate(Quantity("gram", "", "", names), np.arange(np.prod(shape)).reshape(shape) * 1.0, axes=axes)
+
+
+def test_values_with_two_axes_are_maps_with_one_panel_a_case(tmp_path):
+    store = stored(tmp_path, *(record(None, table(2, 3), n=n) for n in range(1, 16)))
+    ((_, figure, how_to_read),) = experiment_figures(store)
+    panels = [axes for axes in figure.axes if axes.get_title("left")]
+    assert [axes.get_title("left") for axes in panels] == [f"n {n}" for n in range(1, 13)]
+    assert "3 more cases are left out." in how_to_read
+    page = experiments_page([store])
+    assert "Not drawn" not in page
+    assert "6 values, 0 to 5" in words(page)
+
+
+def test_values_with_more_axes_are_only_told(tmp_path):
+    text = words(experiments_page([stored(tmp_path, record(None, table(2, 2, 2), n=1))]))
     assert "finite value: gram." in text
-    assert "4 values, 0 to 1" in text
+    assert "8 values, 0 to 7" in text
+
+
+def test_numbers_beside_curves_have_an_axis_of_their_own(tmp_path):
+    both = [record(None, curve(1, 2, n), number(n), n=n, m=m) for n in (1, 2) for m in (3, 4)]
+    (_, over_lag, _), (_, over_n, _) = experiment_figures(stored(tmp_path, *both, x="lag", by=("n",)))
+    assert over_lag.axes[0].get_xlabel() == "n (1)"
+    assert over_n.axes[0].get_xlabel() == "n"
+
+
+def test_curves_show_one_seed_for_each_that_is_told_apart(tmp_path):
+    every = [record(None, curve(1, n, m), n=n, m=m, seed=s) for n in range(3) for m in range(4) for s in (0, 1)]
+    drawn = experiment_figures(stored(tmp_path, *every, x="lag", by=("n", "m")))
+    assert len(drawn) == 3
+    assert [text.get_text() for text in drawn[0][1].legends[0].get_texts()] == ["m 0", "m 1", "m 2", "m 3"]
 
 
 def test_other_code_and_versions_are_said(tmp_path):

@@ -23,6 +23,7 @@ from hitherto.core.store import Record, Store
 
 Ask = Claim | Measurement
 SIZES = ("ci", "paper", "cluster")
+AT = "at"  # coordinate of a claim's own cases
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Experiment:
         grid: values by coordinate.
         sizes: changed values by size: `ci` takes seconds, `paper` minutes to hours, `cluster` more.
         plot: how to draw it.
+        settings: whose they are, and where they differ from the paper's.
 
     Raises:
         ValueError: if the id could not be the name of a folder.
@@ -66,6 +68,7 @@ class Experiment:
     grid: Mapping[str, Sequence[Any]]
     sizes: Mapping[str, Mapping[str, Sequence[Any]]]
     plot: Plot
+    settings: str = "our settings"
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.-]{0,99}", self.id):
@@ -73,6 +76,24 @@ class Experiment:
                 f"an experiment is called by letters, digits, dots, dashes and underscores, got {self.id!r:.60}; its "
                 "id is also the name of its folder"
             )
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Claims at their own cases, to be recorded as an experiment is.
+
+    Attributes:
+        id: `<paper>.claims`.
+        says: what they are about.
+        asks: the claims; `ci` asks each at its smallest case, other sizes at the larger ones too.
+    """
+
+    id: str
+    says: str
+    asks: tuple[Claim, ...]
+
+
+Work = Experiment | Checks
 
 
 class Job(NamedTuple):
@@ -94,7 +115,7 @@ class Failure:
     error: str
 
 
-def jobs(experiment: Experiment, size: str = "ci") -> list[Job]:
+def jobs(work: Work, size: str = "ci") -> list[Job]:
     """Every question at every point of the grid; claims only where their hypotheses hold.
 
     Raises:
@@ -102,20 +123,34 @@ def jobs(experiment: Experiment, size: str = "ci") -> list[Job]:
     """
     return [
         Job(case_id(ask, case), ask, canonical(point), case, code_version(ask, case))
-        for point, case, ask in _questions(experiment, size)
+        for point, case, ask in _questions(work, size)
     ]
 
 
-def planned(experiment: Experiment, size: str = "ci") -> int:
+def planned(work: Work, size: str = "ci") -> int:
     """How many `jobs` there are.
 
     Raises:
         ValueError: as for `jobs`.
     """
-    return len(_questions(experiment, size))
+    return len(_questions(work, size))
 
 
-def _questions(experiment: Experiment, size: str) -> list[tuple[dict[str, Any], Case, Ask]]:
+def _questions(work: Work, size: str) -> list[tuple[dict[str, Any], Case, Ask]]:
+    return _own_cases(work, size) if isinstance(work, Checks) else _on_grid(work, size)
+
+
+def _own_cases(checks: Checks, size: str) -> list[tuple[dict[str, Any], Case, Ask]]:
+    """Claims with their cases, which have numbers for the sake of their order."""
+    known(size, SIZES, f"size of {checks.id}")
+    return [
+        ({"case": number, AT: str(case)}, case, claim)
+        for claim in checks.asks
+        for number, case in enumerate((claim.smallest, *(() if size == "ci" else claim.larger)))
+    ]
+
+
+def _on_grid(experiment: Experiment, size: str) -> list[tuple[dict[str, Any], Case, Ask]]:
     """Points of the grid with their case and what is asked there."""
     known(size, experiment.sizes, f"size of {experiment.id}")
     if len({ask.id for ask in experiment.asks}) < len(experiment.asks):
@@ -139,7 +174,7 @@ def _covered(ask: Ask, case: Case) -> bool:
 
 
 def run(
-    experiment: Experiment,
+    work: Work,
     out: str | Path,
     size: str = "ci",
     *,
@@ -156,9 +191,10 @@ def run(
     Raises:
         ValueError: for a grid that makes no sense, or a folder that cannot be written or is of a newer version.
     """
-    wanted = jobs(experiment, size)
-    plan = {"planned": {"size": size, "cases": len(wanted)}, "coordinates": list(experiment.grid)}
-    store = Store(Path(out).resolve() / experiment.id).open(described(experiment) | plan)
+    wanted = jobs(work, size)
+    coordinates = ["case", AT] if isinstance(work, Checks) else list(work.grid)
+    plan = {"planned": {"size": size, "cases": len(wanted)}, "coordinates": coordinates}
+    store = Store(Path(out).resolve() / work.id).open(described(work) | plan)
     recorded = store.ids()
     missing = (job for job in wanted if not _recorded(store, job, recorded))
     for result in (map_jobs or _one_by_one)(missing):
@@ -183,6 +219,12 @@ def answer(job: Job) -> Record | Failure:
     except (Exception, SystemExit) as error:
         return Failure(job.ask.id, job.coordinates, told(error))
     return record
+
+
+def where(result: Record | Failure) -> str:
+    """The point of the grid in words, or the case of a claim."""
+    point = result.coordinates
+    return point.get(AT) or ", ".join(f"{name}={value}" for name, value in point.items())
 
 
 def told(error: BaseException) -> str:
@@ -212,20 +254,22 @@ def _answered(job: Job) -> Record:
     )
 
 
-def described(experiment: Experiment) -> dict[str, Any]:
+def described(work: Work) -> dict[str, Any]:
     """What a report must know of an experiment, as plain values."""
-    return {
-        "id": experiment.id,
-        "says": experiment.says,
-        "plot": canonical(experiment.plot),
-        "asks": {ask.id: _described(ask) for ask in experiment.asks},
-    }
+    drawn = {} if isinstance(work, Checks) else {"plot": canonical(work.plot), "settings": work.settings}
+    return {"id": work.id, "says": work.says, "asks": {ask.id: _described(ask) for ask in work.asks}} | drawn
 
 
 def _described(ask: Ask) -> dict[str, Any]:
     if isinstance(ask, Measurement):
         return {"says": ask.says}
-    return {"says": ask.says, "source": str(ask.source), "relation": ask.relation, "quantity": ask.quantity.name}
+    return {
+        "says": ask.says,
+        "source": str(ask.source),
+        "ours": ask.source.ours,
+        "relation": ask.relation,
+        "quantity": ask.quantity.name,
+    }
 
 
 def _asked(ask: Ask, case: Case) -> tuple[Verdict | None, tuple[Estimate, ...]]:

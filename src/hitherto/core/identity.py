@@ -79,7 +79,7 @@ def _code_version(ask: Any, kinds: frozenset[type]) -> str:
     texts += sorted(text for kind in kinds for text in _class(kind))
     paths = {path for thing in (*functions, *kinds) if (path := _path(thing))}
     modules = sorted({module for path in paths for module in _reached(path)})
-    return _digest(texts + [ast.unparse(_tree(_file(module))) for module in modules])[:16]
+    return _digest(texts + [_written(_tree(_file(module))) for module in modules])[:16]
 
 
 def _kinds(value: Any) -> Iterator[type]:
@@ -113,6 +113,8 @@ def _carried(function: Any, owner: str) -> list[str]:
 def _told(value: Any, owner: str) -> str:
     if isinstance(value, ModuleType):
         return value.__name__
+    if value is np._NoValue:  # a default of NumPy's reductions, such as np.sum
+        return repr(value)
     if isinstance(value, np.ndarray):
         return _digest([value.dtype.str, str(value.shape), value.tobytes().hex()])
     try:
@@ -236,6 +238,11 @@ def _imports(tree: ast.Module) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and node.module == "hitherto":
             names |= {f"hitherto.{alias.name}" for alias in node.names}
     return frozenset(n for n in names if n.split(".")[1] in COMPUTING and _file(n).suffix == ".py")
+
+
+@cache
+def _written(tree: ast.Module) -> str:
+    return ast.unparse(tree)
 
 
 @cache

@@ -1,5 +1,6 @@
 """Where a statement comes from, and how to cite it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -41,6 +42,11 @@ class Source:
 
     paper: Paper
     where: str
+
+    @property
+    def ours(self) -> bool:
+        """Whether the statement is our own; where only its numbers or its proof are, `where` has that in brackets."""
+        return "our derivation" in re.sub(r"\(.*?\)", "", self.where)
 
     def __str__(self) -> str:
         authors = [name.rsplit(" ", 1)[-1] for name in self.paper.authors]

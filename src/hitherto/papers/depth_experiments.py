@@ -185,6 +185,7 @@ BLURRED = Experiment(
         cluster=dict(seed=tuple(range(10))),
     ),
     plot=Plot(x="size", by=("seed",), x_label="layers and width", log_y=True),
+    settings="the authors' length and start; the rest is ours",
 )
 BUDGET = Experiment(
     id="depth.budget",

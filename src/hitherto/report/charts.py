@@ -121,6 +121,11 @@ class Chart:
     y: tuple[float, float]
     how_to_read: str
 
+    @property
+    def kind(self) -> Kind:
+        """What is along y."""
+        return self.frame.kind
+
 
 def kind_of(estimate: Mapping[str, Any]) -> Kind:
     """What an estimate is of: quantity, part and unit."""
@@ -176,10 +181,10 @@ def _comparable(answers: Sequence[Answer], by: Sequence[str]) -> list[list[Answe
 
 def _over_grid(results: Results, kind: Kind, answers: Sequence[Answer]) -> list[Chart]:
     """Single numbers along a coordinate of the grid: a chart where there are colours for all, else several."""
-    along = results.plot["x"]
+    along = _along_grid(results, answers)
     answers = [answer for answer in answers if along in answer[0].coordinates]
     varying, _ = split(record.coordinates for record, _ in answers)
-    by = [name for name in results.plot["by"] if name in varying]
+    by = [name for name in results.plot["by"] if name in varying and name != along]
     names, place = _places([record.coordinates[along] for record, _ in answers])
     depth = next(d for d in range(len(by) + 1) if _most_curves(answers, by, d) <= len(SERIES))
     drawn = {
@@ -190,8 +195,14 @@ def _over_grid(results: Results, kind: Kind, answers: Sequence[Answer]) -> list[
         for panel, inside in _by_names(answers, by[:depth]).items()
     }
     over = [words(name) for name in varying if name not in (*by, along)]
-    label = results.plot["x_label"] or words(along)
+    label = (along == results.plot["x"] and results.plot["x_label"]) or words(along)
     return _made(results, drawn, Frame(kind, label, names, bool(results.plot["log_y"])), over)
+
+
+def _along_grid(results: Results, answers: Sequence[Answer]) -> str:
+    """The coordinate along x; where x is an axis of other values, the first by which curves would differ."""
+    held = {name for record, _ in answers for name in record.coordinates}
+    return next((name for name in (results.plot["x"], *results.plot["by"]) if name in held), results.plot["x"])
 
 
 def _most_curves(answers: Sequence[Answer], by: Sequence[str], depth: int) -> int:
@@ -201,14 +212,27 @@ def _most_curves(answers: Sequence[Answer], by: Sequence[str], depth: int) -> in
 
 
 def _over_own_axis(results: Results, kind: Kind, answers: Sequence[Answer]) -> list[Chart]:
-    """Curves of single cases, as many as there are colours."""
+    """Curves of single cases, as many as there are colours; a chart for each panel that `by` tells apart."""
     (axis,) = answers[0][1]["axes"]
     varying, _ = split(record.coordinates for record, _ in answers)
-    chosen = _chosen(answers)
-    curves = [_own_curve(place(r.coordinates, varying), r, e, results.relation(r.ask)) for r, e in chosen]
+    by = [name for name in results.plot["by"] if name in varying]
+    rest = [name for name in varying if name not in by] if by else []
+    alike = [a for a in answers if a[0].outcome == "fails" or _at(a, rest) == _at(answers[0], rest)]
+    depth = next(d for d in range(len(by) + 1) if _most_curves(alike, by, d) <= len(SERIES))
+    drawn = {}
+    for panel, inside in _by_names(alike, by[:depth]).items():
+        chosen = _chosen(inside)
+        names, _ = split(record.coordinates for record, _ in chosen)
+        curves = [_own_curve(place(r.coordinates, names), r, e, results.relation(r.ask)) for r, e in chosen]
+        every = [answer for answer in answers if _at(answer, by[:depth]) == panel]
+        count = f"{len(chosen)} of {len(every):,} cases" if len(chosen) < len(every) else ""
+        drawn[", ".join(filter(None, (panel, count)))] = (every, curves)
     label = results.plot["x_label"] if results.plot["x"] == axis else words(axis)
-    panel = f"{len(chosen)} of {len(answers):,} cases" if len(chosen) < len(answers) else ""
-    return _made(results, {panel: (answers, curves)}, Frame(kind, label, (), bool(results.plot["log_y"])), [])
+    return _made(results, drawn, Frame(kind, label, (), bool(results.plot["log_y"])), [])
+
+
+def _at(answer: Answer, names: Sequence[str]) -> str:
+    return place(answer[0].coordinates, names)
 
 
 def _chosen(answers: Sequence[Answer]) -> list[Answer]:

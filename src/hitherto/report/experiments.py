@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from hitherto.core.store import Record, Store
 from hitherto.report.chart_drawing import drawn
 from hitherto.report.charts import Chart, by_quantity, charts_of, kind_of, y_label
+from hitherto.report.maps import Map, drawn_map, maps_of
 from hitherto.report.page import template
 from hitherto.report.reading import duration
 from hitherto.report.results import (
@@ -35,6 +36,7 @@ from hitherto.report.verdict import capitalised
 
 LONGEST = 200  # rows of a table
 SHORT_TABLE = 12  # rows: such tables are shown without being asked for
+MOST_VALUES = 8  # of a coordinate that are named one by one
 FULL = 10**20  # whole numbers below are printed in full
 MARKS = {"holds": "✓", "fails": "✗", "refuted": "✗", "cannot tell": "?", "measured": "•", "not covered": "–"}
 RELATIONS = {"==": "=", "<=": "≤", ">=": "≥"}
@@ -64,7 +66,7 @@ def experiments_page(stores: Sequence[Store]) -> str:
     text = template("experiments").render(
         headline=f"{capitalised(outcome_of([r for results in every for r in results.records], named=True))}.",
         title=every[0].name if len(every) == 1 else f"{len(every)} experiments",
-        experiments=[_shown(results, f"experiment-{i + 1}") for i, results in enumerate(every)],
+        experiments=[section(results, f"experiment-{i + 1}") for i, results in enumerate(every)],
     )
     return text.encode(errors="replace").decode()  # half a character in a record is no text
 
@@ -79,26 +81,38 @@ def experiment_figures(store: Store) -> list[tuple[str, Figure, str]]:
         ValueError: as for `experiments_page`.
     """
     return [
-        (f"figure-{i + 1}", drawn(chart, titled=True), chart.how_to_read)
-        for i, chart in enumerate(charts_of(results_of(store)))
+        (f"figure-{i + 1}", _figure(chart, titled=True), chart.how_to_read)
+        for i, chart in enumerate(all_charts(results_of(store)))
     ]
 
 
-def _shown(results: Results, id: str) -> dict[str, Any]:
-    """One experiment as the template takes it."""
-    charts = charts_of(results)
+def all_charts(results: Results) -> list[Chart | Map]:
+    """Every figure that the results allow, in the order of the page."""
+    return [*charts_of(results), *maps_of(results)]
+
+
+def _figure(chart: Chart | Map, titled: bool) -> Figure:
+    return drawn_map(chart, titled) if isinstance(chart, Map) else drawn(chart, titled)
+
+
+def section(results: Results, id: str) -> dict[str, Any]:
+    """One experiment as the template of sections takes it."""
+    charts = all_charts(results)
     return dict(
         id=id,
         name=results.name,
         says=results.says,
+        settings=capitalised(results.settings),
         verdict=f"{capitalised(outcome_of(results.records, named=len(results.asks) > 1, reason=True))}.",
+        brief=f"{outcome_of(results.records)}.",
         mixed=_mixed(results),
         figures=[
             dict(
                 id=f"{id}-figure-{i + 1}",
                 title=chart.title,
                 name=chart.name,
-                svg=Markup(svg(drawn(chart, titled=False), f"{id}-figure-{i + 1}")),
+                kind="map" if isinstance(chart, Map) else "chart",
+                svg=Markup(svg(_figure(chart, titled=False), f"{id}-figure-{i + 1}")),
                 how_to_read=chart.how_to_read,
             )
             for i, chart in enumerate(charts)
@@ -132,11 +146,22 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     codes = {ask: dict.fromkeys(r.code for r in results.records if r.ask == ask) for ask in results.asks}
     return [
         ("Cases", f"{len(results.records):,}{_planned(results)}"),
+        ("Grid", "; ".join(f"{words(name)} {_spanned(results, name)}" for name in results.records[0].coordinates)),
         ("Work", f"{duration(sum(r.seconds for r in results.records))} in all"),
         ("Finished", f"{' to '.join(dict.fromkeys((days[0], days[-1])))} UTC"),
         ("Versions", "; ".join(dict.fromkeys(map(_versions, results.records)))),
         *((f"Code of {ask}", ", ".join(digests)) for ask, digests in codes.items() if digests),
     ]
+
+
+def _spanned(results: Results, name: str) -> str:
+    """Values of a coordinate: all of few, the ends of many numbers."""
+    values = {label(r.coordinates[name]): r.coordinates[name] for r in results.records if name in r.coordinates}
+    if len(values) <= MOST_VALUES:
+        return ", ".join(values)
+    if all(isinstance(value, int | float) for value in values.values()):
+        return f"{label(min(values.values()))} to {label(max(values.values()))}, {len(values):,} values"
+    return f"{len(values):,} values"
 
 
 def _planned(results: Results) -> str:
@@ -147,8 +172,8 @@ def _versions(record: Record) -> str:
     return ", ".join(f"{name} {version}" for name, version in record.versions.items())
 
 
-def _undrawn(results: Results, charts: Sequence[Chart]) -> str:
-    drawn = {chart.frame.kind for chart in charts}
+def _undrawn(results: Results, charts: Sequence[Chart | Map]) -> str:
+    drawn = {chart.kind for chart in charts}
     missing = [y_label(kind) for kind in by_quantity(results.records) if kind not in drawn]
     return f"Not drawn, for want of one axis to draw along or of a finite value: {', '.join(missing)}." * bool(missing)
 
@@ -187,13 +212,13 @@ def _row(record: Record, varying: Sequence[str], kinds: Sequence[Kind]) -> Row:
         MARKS.get(record.outcome, "?"),
         record.reason,
         [label(record.coordinates.get(name)) for name in varying],
-        [_told(found.get(kind)) for kind in kinds],
-        _told(record.predicted),
+        [told(found.get(kind)) for kind in kinds],
+        told(record.predicted),
         duration(record.seconds),
     )
 
 
-def _told(estimate: Mapping[str, Any] | None) -> str:
+def told(estimate: Mapping[str, Any] | None) -> str:
     """A value with its standard error, or the range of many."""
     if estimate is None:
         return ""

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ class Results:
         asks: what is known of each question; of one that only records name, nothing.
         records: question by question.
         planned: `size` and `cases` of the last run, finished or not.
+        settings: whose they are.
     """
 
     name: str
@@ -33,15 +34,16 @@ class Results:
     asks: Mapping[str, Mapping[str, Any]]
     records: Sequence[Record]
     planned: Mapping[str, Any]
+    settings: str
 
     def relation(self, ask: str) -> str:
         """ "==", "<=", ">=", or "" for a measurement."""
         return self.asks[ask].get("relation", "")
 
 
-def results_of(store: Store) -> Results:
-    """Read a store once."""
-    about, records = store.about(), store.records()
+def results_of(store: Store, only: Container[str] | None = None) -> Results:
+    """Read a store once; `only` the records with these ids, if given."""
+    about, records = store.about(), [r for r in store.records() if only is None or r.id in only]
     known = about.get("asks", {})
     asks = known | {record.ask: {} for record in records if record.ask not in known}
     order = {ask: place for place, ask in enumerate(asks)}
@@ -52,6 +54,7 @@ def results_of(store: Store) -> Results:
         asks=asks,
         records=sorted(records, key=lambda record: order[record.ask]),
         planned=about.get("planned", {}),
+        settings=about.get("settings", ""),
     )
 
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hitherto.core import cluster
 from hitherto.core.claim import Case, Claim, Verdict, check, whole
-from hitherto.core.experiment import Experiment, Failure, jobs, planned, run, told
+from hitherto.core.experiment import Experiment, Failure, jobs, planned, run, told, where
 from hitherto.core.names import known
 from hitherto.core.quantity import Estimate
 from hitherto.core.source import cite
@@ -44,13 +44,13 @@ def run_experiment(name: str, out: Path, size: str, workers: int | None, schedul
     )
     outcomes: Counter[str] = Counter()
     failures = []
-    with _mapper(workers, scheduler) as map_jobs, _progress(missing) as advance:
+    with mapper(workers, scheduler) as map_jobs, progress(missing) as advance:
         for result in run(experiment, out, size, map_jobs=map_jobs):
             outcomes[result.outcome if isinstance(result, Record) else "error"] += 1
             failures += [result] if isinstance(result, Failure) or result.outcome == "fails" else []
-            advance(_told(result))
+            advance(in_words(result))
     for failure in failures:
-        print(f"! {_told(failure)}")
+        print(f"! {in_words(failure)}")
     print(", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common()) or "nothing to do")
     print(f"Results: {store.folder}; `hitherto report {out}` draws them")
     return FAILED if failures else 0
@@ -125,7 +125,8 @@ def _stem(paper: Any) -> str:
     return paper.__name__.rsplit(".", 1)[-1]
 
 
-def _mapper(workers: int | None, scheduler: str | None) -> AbstractContextManager[cluster.Mapper | None]:
+def mapper(workers: int | None, scheduler: str | None) -> AbstractContextManager[cluster.Mapper | None]:
+    """Worker processes here, or those of a scheduler; None for neither."""
     if workers is not None and scheduler is not None:
         raise ValueError("--workers starts processes here and --scheduler uses others; give one of them")
     if scheduler is not None:
@@ -134,7 +135,7 @@ def _mapper(workers: int | None, scheduler: str | None) -> AbstractContextManage
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
+def progress(total: int) -> Iterator[Any]:
     """A bar with the time left on a terminal, some twenty plain lines elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -154,15 +155,15 @@ def _progress(total: int) -> Iterator[Any]:
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=total)
-        yield lambda text: progress.update(bar, advance=1, description=text)
+    with Progress(*columns, console=console) as shown:
+        bar = shown.add_task("", total=total)
+        yield lambda text: shown.update(bar, advance=1, description=text)
 
 
-def _told(result: Record | Failure) -> str:
-    at = ", ".join(f"{name}={value}" for name, value in result.coordinates.items())
+def in_words(result: Record | Failure) -> str:
+    """What was asked where, and what came of it."""
     said = f"{result.outcome} {result.reason}".strip() if isinstance(result, Record) else result.error
-    return f"{result.ask} at {at}: {said}"
+    return f"{result.ask} at {where(result)}: {said}"
 
 
 def _plain(claim: Claim, case: Case, verdict: Verdict) -> dict[str, Any]:
