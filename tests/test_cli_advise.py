@@ -55,6 +55,17 @@ def test_data_and_page(tmp_path, capsys):
     assert "What longer contexts add" in text
 
 
+def test_symbols(tmp_path, capsys):
+    bits = np.random.default_rng(0).integers(0, 2, 1000)
+    np.save(tmp_path / "x.npy", bits)
+    np.save(tmp_path / "y.npy", bits ^ np.roll(bits, 1))
+    given = ("--data", str(tmp_path / "x.npy"), "--targets", str(tmp_path / "y.npy"))
+    told = advised(capsys, *given, "--symbols")
+    assert "The data: Symbols up to 1 step before the newest" in told
+    assert "For 2 channels over 1 step" in told
+    assert "ask with symbols=True (--symbols)" in advised(capsys, *given)
+
+
 def test_data_without_memory_are_refused(tmp_path, capsys):
     np.save(tmp_path / "noise.npy", np.random.default_rng(0).standard_normal(600))
     assert "want no recurrence" in refused(capsys, "--data", str(tmp_path / "noise.npy"))
@@ -95,6 +106,7 @@ def test_it_answers_without_jax(tmp_path):
         (["--lag", "3", "--data", "x.npy"], "give one of --lag and --data"),
         (["--lag", "0"], "lag=0"),
         (["--lag", "3", "--targets", "y.npy"], "belong to --data"),
+        (["--lag", "3", "--symbols"], "belong to --data"),
         (["--data", "x.npy", "--channels", "2"], "data have their own"),
         (["--data", "/nowhere/x.npy"], "no file /nowhere/x.npy"),
         (["--lag", "3", "--family", "elman"], "no family 'elman'"),

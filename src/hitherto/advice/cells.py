@@ -110,12 +110,13 @@ def _cell(candidate: Candidate, recurrent: Array, entering: Array, biases: Array
 def _gru(recurrent: Array, entering: Array, biases: Array, readout: Array) -> Cell:
     """The candidate's block in two: what comes from x, and what comes from h and meets the reset gate."""
     width = recurrent.shape[-1]
-    gap = np.zeros((width, width))
     both = np.ones(2 * width, bool)
     one, none = np.ones(width, bool), np.zeros(width, bool)
     return Cell(
-        recurrent=np.concatenate([recurrent[0, : 2 * width], gap, recurrent[0, 2 * width :]])[None],
-        entering=np.concatenate([entering, gap[:, : entering.shape[1]]]),
+        recurrent=np.concatenate([recurrent[0, : 2 * width], np.zeros((width, width)), recurrent[0, 2 * width :]])[
+            None
+        ],
+        entering=np.concatenate([entering, np.zeros((width, entering.shape[1]))]),
         biases=np.concatenate([biases, biases[2 * width :]]) * np.repeat([1, 1, 0.5**0.5, 0.5**0.5], width),
         readout=readout,
         meets=np.concatenate([both, none, one]),

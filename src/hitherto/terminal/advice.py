@@ -42,6 +42,7 @@ class Wishes(NamedTuple):
     channels: int | None
     data: Path | None
     targets: Path | None
+    symbols: bool
     parameters: int | None
     families: tuple[str, ...]
     cost: str
@@ -90,8 +91,8 @@ def _demand(wishes: Wishes) -> "MemoryDemand | None":
     if (wishes.lag is None) == (wishes.data is None):
         raise ValueError("advice is for a lag or for data; give one of --lag and --data")
     if wishes.data is None:
-        if wishes.targets is not None:
-            raise ValueError("--targets belong to --data; give both")
+        if wishes.targets is not None or wishes.symbols:
+            raise ValueError("--targets and --symbols belong to --data; give it too, or leave them out")
         return None
     if wishes.channels is not None:
         raise ValueError("--channels belongs to --lag: data have their own; leave it out")
@@ -99,7 +100,7 @@ def _demand(wishes: Wishes) -> "MemoryDemand | None":
     from hitherto.inputs import load_array
 
     targets = None if wishes.targets is None else load_array(wishes.targets)
-    return memory_demand(load_array(wishes.data), targets, seed=wishes.seed)
+    return memory_demand(load_array(wishes.data), targets, symbols=wishes.symbols, seed=wishes.seed)
 
 
 def _request(wishes: Wishes, demand: "MemoryDemand | None") -> Request:
@@ -129,7 +130,7 @@ def _verified(advice: Advice, seed: int, checking: Checking) -> "Verification":
 def _print(advice: Advice, demand: "MemoryDemand | None") -> None:
     console = Console(highlight=False, markup=False)
     if demand is not None:
-        console.print(f"The data: {demand.sentence}")
+        console.print(f"The data: {' '.join([demand.sentence, *demand.notes])}")
     console.print(advice.sentence, style="bold")
     grid = Table(box=None, pad_edge=False, header_style="bold")
     grid.add_column("option", overflow="fold", min_width=28)
