@@ -208,13 +208,24 @@ def test_missing_files_and_folders(tmp_path):
 def test_torch_files(tmp_path):
     torch = pytest.importorskip("torch")
     lstm = torch.nn.LSTM(3, 2).to(torch.bfloat16)
-    for key in (None, "state_dict", "model", "model_state_dict"):
+    for key in (None, "state_dict", "model", "model_state_dict", "model_state", "speaker"):
         torch.save({key: lstm.state_dict(), "epoch": 3} if key else lstm.state_dict(), tmp_path / "a.pt")
         arrays = read_torch(tmp_path / "a.pt")
         assert arrays.shapes["weight_ih_l0"] == (8, 3)
         assert arrays.dtypes["weight_ih_l0"] == "bfloat16"
         expected = lstm.weight_ih_l0.detach().float().numpy()
         np.testing.assert_array_equal(arrays.read("weight_ih_l0"), expected)
+
+
+def test_checkpoints_of_several_models_or_none_say_what_they_hold(tmp_path):
+    torch = pytest.importorskip("torch")
+    weights = torch.nn.Linear(2, 2).state_dict()
+    torch.save({"critic": weights, "actor": weights, "step": 3}, tmp_path / "two.pt")
+    with pytest.raises(ValueError, match="holds critic, actor, step, of which critic, actor hold tensors: save the"):
+        read_torch(tmp_path / "two.pt")
+    torch.save({"step": 3}, tmp_path / "none.pt")
+    with pytest.raises(ValueError, match="holds step, of which none hold tensors"):
+        read_torch(tmp_path / "none.pt")
 
 
 def test_whole_modules_and_scripts_are_refused(tmp_path):

@@ -442,10 +442,26 @@ def from_state_dict(source: str, tensors: Mapping[str, Any]) -> Arrays:
     return Arrays(source, shapes, dtypes, fetch)
 
 
+WRAPPED = ("state_dict", "model_state_dict", "model_state", "model")  # what training scripts call the weights
+
+
 def _state_dict(path: Path, loaded: Any) -> Mapping[str, Any]:
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            return loaded[key]
+    """The weights of a checkpoint, which may hold the state of an optimiser and counters beside them."""
     if not isinstance(loaded, Mapping):
         raise ValueError(f"{path.name} holds a {type(loaded).__name__}, not a state dict: {HOW_TO_SAVE}")
-    return loaded
+    inner = {key: part for key, part in loaded.items() if isinstance(part, Mapping) and _holds_tensors(part)}
+    named = [key for key in WRAPPED if key in inner]
+    if named:
+        return inner[named[0]]
+    if _holds_tensors(loaded):
+        return loaded
+    if len(inner) == 1:
+        return next(iter(inner.values()))
+    raise ValueError(
+        f"{path.name} was asked for weights, but holds {', '.join(map(str, loaded)) or 'nothing'}, of which "
+        f"{', '.join(map(str, inner)) or 'none'} hold tensors: {HOW_TO_SAVE}"
+    )
+
+
+def _holds_tensors(part: Mapping[str, Any]) -> bool:
+    return any(type(value).__module__.partition(".")[0] == "torch" for value in part.values())
