@@ -251,6 +251,12 @@ class TestGateTimes:
         assert abs(found - truth["tau_from_mean_f"]) > 0.2
         assert abs(found - truth["mean_of_taus"]) > 2
 
+    def test_a_gate_that_shuts_wholly_holds_for_no_time(self):
+        model = one_unit(GRU(1, 1, gate_activation="hard_sigmoid(0.2,0.5)"), 3, {"weight_ih": {1: 5.0}})
+        inputs = np.random.default_rng(0).normal(size=(12, 80, 1))
+        found = use(run_of(model, inputs))["gate_times"]
+        assert (found.value[0], found.low[0], found.high[0]) == (0.0, 0.0, 0.0)
+
     def test_interval_is_that_of_the_mean_logarithm_inverted(self):
         model = one_unit(LSTM(1, 1), 4, {"weight_ih": {1: 2.0}, "bias_ih": {1: 1.0}})
         inputs = np.random.default_rng(0).normal(size=(12, 80, 1))

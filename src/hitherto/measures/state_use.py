@@ -232,8 +232,10 @@ def _gate_times(run: Trajectory, part: str) -> list[Estimate]:
     count, units = means.shape
     mean, error = st.mean_and_error(means)
     times = gate_time(mean)
-    bars = st.interval(mean, error, count)
-    ends = {k: gate_time(np.minimum(bars[k], -0.0)) for k in ("low", "high") if k in bars}
+    with np.errstate(invalid="ignore"):
+        bars = st.interval(mean, error, count)
+    shut = np.isneginf(mean)  # at some step wholly, as hard sigmoids can: no error bar, and nothing is held
+    ends = {k: gate_time(np.where(shut, mean, np.minimum(bars[k], -0.0))) for k in ("low", "high") if k in bars}
     about = dict(sequences=count, units=units, steps=run.steps, longer_than_data=int((times > run.steps).sum()))
     reason = st.TOO_FEW if count < st.FEWEST_SEQUENCES else ""
     fields = dict(part=part, cannot_tell=reason, statistics=about, source="our derivation")
