@@ -147,7 +147,9 @@ def _comparable(option: Option) -> bool:
 
 
 def _sentence(best: Option, request: Request) -> str:
-    wanted = f"{request.channels:,} channel{'s' * (request.channels > 1)} over {request.lag:,} steps"
+    wanted = (
+        f"{request.channels:,} channel{'s' * (request.channels > 1)} over {request.lag:,} step{'s' * (request.lag > 1)}"
+    )
     if best.obstacles:
         return f"Nothing that was tried keeps {wanted} with {request.budget:,} parameters: {best.candidate.name} " + (
             f"comes nearest, but: {'; '.join(best.obstacles)}."
