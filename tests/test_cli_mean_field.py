@@ -230,6 +230,7 @@ class TestSchedule:
         (("--recurrent-variance", "inf"), "recurrent_variance is a variance, got inf", "give a finite number"),
         (("--activation", "gelu"), "there is no activation in the mean-field theory 'gelu'", "identity"),
         (("nowhere.toml",), "nowhere.toml cannot be read", "name a TOML file of a problem"),
+        (("any.toml", "--times", "5"), "any.toml says all, and --times beside it", "give no file"),
     ],
 )
 def test_bad_transitions_are_refused(capsys, arguments, asked, to_do):
@@ -259,6 +260,7 @@ def test_bad_problems_are_refused(capsys, problem, text, found, to_do):
     ("array", "arguments", "found", "to_do"),
     [
         (SINE, ("--count", "4"), "4 labelled times were asked of 4", "ask for 1 to 3"),
+        (SINE, ("--count", "2", "--steps", "1"), "--count 2 compares all schedules, and --steps 1", "give either"),
         (SINE, ("--count", "0"), "0 labelled times were asked of 4", "ask for 1 to 3"),
         (SINE, ("--steps", "4"), "labelled steps [4] of 4 times", "name each once, from 0 to 3"),
         (SINE, ("--steps", "1", "1"), "labelled steps [1, 1]", "name each once"),

@@ -197,3 +197,14 @@ def test_impossible_chains_are_refused(wrong):
         feedforward_chain(*wrong)
     with pytest.raises(ValueError, match="a chain has 1 time or more"):
         recurrent_chain(*wrong)
+
+
+WEAK = [(3, 1e-10, 0.1), (5, 1e-30, 0.0), (3, 1.0, 1e5), (4, 1e99, 1e98)]
+
+
+@pytest.mark.parametrize(("times", "signal", "noise"), WEAK)
+def test_weak_signals_have_one_state(times, signal, noise):
+    (state,) = feedforward_chain(times, signal, noise)
+    weak = signal / (1 + noise) / (1 + noise)
+    assert state.signal == pytest.approx(weak, rel=1e-5)
+    assert state.free_energy == pytest.approx(signal / (1 + noise) / 2, rel=1e-5)

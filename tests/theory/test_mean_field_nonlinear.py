@@ -92,7 +92,7 @@ def test_without_labels_there_is_the_prior():
 
 
 @pytest.mark.parametrize("name", ["erf", "tanh"])
-@pytest.mark.parametrize(("covariance", "pull"), [(0.01, 5), (1, 0.3), (2, 40), (1e-3, 4000)])
+@pytest.mark.parametrize(("covariance", "pull"), [(0.01, 5), (1, 0.3), (2, 40), (1e-3, 4000), (1, 1e5)])
 def test_laws_agree_with_plain_sums_and_differences(name, covariance, pull):
     h = np.linspace(-1, 1, 200_001) * (20 * np.sqrt(covariance) + 6)
     exponent = pull * activate(name, h)[0] ** 2 / 2 - h**2 / (2 * covariance)
@@ -161,3 +161,10 @@ def test_networks_without_sharing_have_no_threshold():
         with pytest.raises(ValueError, match="no W is used twice"):
             threshold(problem)
     assert threshold(one_pattern(4, recurrent_variance=30, input_variance=30)) is None
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-2])
+def test_thresholds_of_linear_units_scale_with_their_inputs(scale):
+    """Inputs, labels and the root of the noise in one unit: y* is in it as well."""
+    squares = [threshold(one_pattern(4, input_variance=v, noise=0.1 * v)).label_square / v for v in (scale, 1e-8)]
+    assert squares[0] == pytest.approx(squares[1], rel=20 * scale)

@@ -206,3 +206,13 @@ def test_too_many_entries_are_refused_with_a_way_out(monkeypatch):
     inputs = np.random.default_rng(0).normal(size=(2, 3, 2))
     with pytest.raises(ValueError, match="6 entries would be solved for at once, and 5 are the most"):
         solve(Problem.sequences(inputs, np.ones((2, 3))))
+
+
+@pytest.mark.parametrize("noise", [1e-2, 1e-6])
+def test_labels_out_of_reach_are_left_at_any_noise(noise):
+    """One input cannot have two labels: their mean is learned at half the noise, and the rest is paid for."""
+    twice = Problem.pulse(np.array([[1.0], [2.0]]), (2,), 3, noise=noise, inputs=np.ones((2, 1)))
+    best = solve(twice, random_starts=1).best
+    mean = solve(Problem.pulse(np.array([[1.5]]), (2,), 3, noise=noise / 2), random_starts=1).best
+    assert best.action == pytest.approx(mean.action + 0.5 / (2 * noise), rel=1e-11)
+    np.testing.assert_allclose(best.prediction.mean[4:, 0], 2 * [mean.prediction.mean[2, 0]], rtol=1e-6)

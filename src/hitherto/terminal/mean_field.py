@@ -21,13 +21,16 @@ SHOWN = 40  # rows of a table of outputs
 ENDS = 5  # best and worst schedules
 
 
-def problem_of(path: Path | None, times: int, label: float, settings: dict[str, Any]) -> Problem:
-    """The problem of a file, or of one input at the first time and a label at the last."""
-    if path is not None:
-        return read_problem(path)
-    if times < 1:
-        raise ValueError(f"times counts steps, got {times}; give 1 or more")
-    return Problem.pulse(np.array([[label]]), (times - 1,), times, **settings)
+def problem_of(path: Path | None, given: dict[str, Any]) -> Problem:
+    """The problem of a file, or of one input at the first time and a label at the last, with the options given."""
+    if path is None:
+        settings = dict(times=3, label=1.0) | given
+        times, label = settings.pop("times"), settings.pop("label")
+        return Problem.pulse(np.array([[label]]), (times - 1,), times, **settings)
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(f"{path} says all, and {options} beside it; write that into the file, or give no file")
+    return read_problem(path)
 
 
 def print_transition(problem: Problem, as_json: bool) -> None:
@@ -72,6 +75,10 @@ def print_schedules(targets: Path, steps: tuple[int, ...], count: int | None, as
     Raises:
         ValueError: if the file holds no targets, or times that are not there are named.
     """
+    if steps and count is not None:
+        raise ValueError(
+            f"--count {count} compares all schedules, and --steps {' '.join(map(str, steps))} fixes one; give either"
+        )
     members = _targets(targets)
     if count is None:
         _print_next(members, _steps(steps, members.shape[2]), as_json, settings)

@@ -49,13 +49,10 @@ def _pulse(path: Path, given: dict, arrays: dict[str, np.ndarray], settings: dic
     for key in ("steps", "times"):
         if key not in given:
             raise ValueError(f"{path} has no {key}; inputs at the first time alone need the labelled steps and times")
-    times, steps = _whole("times", given["times"], path), given["steps"]
-    if not isinstance(steps, list) or not all(isinstance(step, int) for step in steps):
-        raise ValueError(f"{path} gives steps {steps!r}; give a list of times, counted from 0")
-    outside = [step for step in steps if not 0 <= step < times]
-    if outside:
-        raise ValueError(f"{path} labels the steps {outside}; there are 0 to {times - 1}")
-    return Problem.pulse(arrays["labels"], tuple(steps), times, inputs=arrays.get("inputs"), **settings)
+    if not isinstance(given["steps"], list):
+        raise ValueError(f"{path} gives steps = {given['steps']!r}; give a list of times, counted from 0")
+    times, steps = _whole("times", given["times"], path), tuple(_whole("steps", one, path) for one in given["steps"])
+    return Problem.pulse(arrays["labels"], steps, times, inputs=arrays.get("inputs"), **settings)
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -69,7 +66,10 @@ def _toml(path: Path) -> dict[str, Any]:
 
 def _array(name: str, given: object, path: Path) -> np.ndarray:
     if isinstance(given, str):
-        return load_array(path.parent / given).astype(float)
+        array = load_array(path.parent / given)
+        if array.dtype.kind not in "iuf":
+            raise ValueError(f"{path} gives {name} in {given}, which holds {array.dtype}; save real numbers")
+        return array.astype(float)
     try:
         rows = np.array(given, dtype=float)
     except (TypeError, ValueError) as error:
@@ -85,7 +85,10 @@ def _setting(name: str, given: object, path: Path) -> Any:
     if name == "width":
         return _whole(name, given, path)
     if name == "shared" and isinstance(given, list):
-        return np.array(given, dtype=bool)
+        rows = [row if isinstance(row, list) else [row] for row in given]
+        if not all(isinstance(one, bool) for row in rows for one in row) or len({*map(len, rows)}) > 1:
+            raise ValueError(f"{path} gives shared = {given!r}; give true, false, or a row of them for each time")
+        return np.array(rows)
     if name.startswith("shared"):
         if not isinstance(given, bool):
             raise ValueError(f"{path} gives {name} = {given!r}; give true or false")

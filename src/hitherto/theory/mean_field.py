@@ -21,6 +21,7 @@ not the equations. Every formula here is our derivation, confirmed against sampl
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral, Real
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -30,6 +31,7 @@ from hitherto.core.names import known
 ACTIVATIONS = ("identity", "erf", "tanh", "relu")
 ODD_ACTIVATIONS = ("identity", "erf", "tanh")
 LARGEST = 5000  # entries of the kernel that may be solved for at once
+BEYOND = 1e100  # squared labels and other numbers from which on products leave floating point
 
 Entries = tuple[int, ...]
 Mask = Bool[np.ndarray, "time time"]
@@ -56,8 +58,8 @@ class Problem:
         shared_readout: one readout for all labelled times, or one for each.
         width: N, for questions about finite networks.
     Raises:
-        ValueError: for sizes that do not fit, numbers that are not finite or below 0, entries labelled twice or
-            not there, and a kernel that no inputs have.
+        ValueError: for sizes that do not fit, numbers that are not real, not finite, too large or below 0, entries
+            labelled twice or not there, and a kernel that no inputs have.
     """
 
     kernel: Float[np.ndarray, "entry entry"]
@@ -82,6 +84,7 @@ class Problem:
         _refuse_labels(self)
         object.__setattr__(self, "kernel", _positive(self.kernel))
         if not isinstance(self.shared, bool):
+            refuse_form("shared", self.shared, 2, "b")
             _refuse_mask(self.shared, self.times)
 
     @classmethod
@@ -103,8 +106,11 @@ class Problem:
             inputs: x; without it, orthogonal patterns with x . x / D = 1.
             settings: the other attributes.
         """
+        refuse_form("labels", labels, 2)
+        _refuse_count("times", "steps", times)
+        refuse_steps(steps, times)
         patterns = len(labels)
-        first = np.eye(patterns) if inputs is None else _inputs("inputs", inputs)
+        first = np.eye(patterns) if inputs is None else _inputs(inputs, 2)
         _same("patterns of the labels", patterns, "rows of the inputs", len(first))
         _same("columns of the labels", labels.shape[1], "labelled steps", len(steps))
         kernel = np.zeros((times * patterns, times * patterns))
@@ -126,9 +132,11 @@ class Problem:
             labels: y at every time, NaN where there is none.
             settings: the other attributes.
         """
+        inputs = _inputs(inputs, 3)
+        refuse_form("labels", labels, 2)
         patterns, times, features = inputs.shape
         _same("patterns and times of the labels", labels.shape, "those of the inputs", (patterns, times))
-        flat = _inputs("inputs", inputs).transpose(1, 0, 2).reshape(times * patterns, features)
+        flat = inputs.transpose(1, 0, 2).reshape(times * patterns, features)
         by_time = labels.T.ravel()
         entries = np.flatnonzero(~np.isnan(by_time))
         return cls(flat @ flat.T / features, times, tuple(map(int, entries)), by_time[entries, None], **settings)
@@ -230,29 +238,72 @@ def preactivation_covariance(
     return problem.recurrent_variance * shift(problem.mask * kernel, problem.patterns) + problem.drive
 
 
+def refuse_form(name: str, value: object, axes: int, kinds: str = "fiu") -> None:
+    """Raises ValueError for what is no array of so many axes and of these kinds of numbers, in NumPy's letters."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in kinds and value.ndim == axes:
+        return
+    found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+    kind = "truth values" if kinds == "b" else "real numbers"
+    raise ValueError(f"{name} takes a NumPy array of {kind} with {axes} axes, got {found}; convert it with numpy.array")
+
+
+def refuse_steps(steps: Entries, times: int) -> None:
+    """Raises ValueError for labelled steps that are not there."""
+    outside = [step for step in steps if not 0 <= step < times]
+    if outside:
+        raise ValueError(f"the problem labels the steps {outside}; there are 0 to {times - 1}")
+
+
+def refuse_kernel(problem: Problem, kernel: np.ndarray) -> None:
+    """Raises ValueError for what is no kernel over the entries of the problem."""
+    refuse_form("kernel", kernel, 2)
+    _same("shape of the kernel", kernel.shape, "entries of the problem by entries", problem.kernel.shape)
+    if not np.isfinite(kernel).all():
+        raise ValueError("kernel holds numbers that are not finite; give the kernel of a network")
+
+
 def _refuse_numbers(problem: Problem) -> None:
     for name in ("recurrent_variance", "input_variance", "readout_variance", "bias_variance", "noise"):
         value = getattr(problem, name)
-        if not np.isfinite(value) or value < 0:
-            raise ValueError(f"{name} is a variance, got {value}; give a finite number of 0 or more")
-    for name in ("kernel", "labels"):
-        if not np.all(np.isfinite(getattr(problem, name))):
-            raise ValueError(f"{name} holds numbers that are not finite; leave those entries out")
+        if not (isinstance(value, Real) and 0 <= float(value) < BEYOND):
+            raise ValueError(f"{name} is a variance, got {value}; give a finite number of 0 or more, below {BEYOND:g}")
+    refuse_form("kernel", problem.kernel, 2)
+    refuse_form("labels", problem.labels, 2)
+    _refuse_beyond("kernel holds", problem.kernel, BEYOND)
+    _refuse_beyond("labels holds", problem.labels, np.sqrt(BEYOND))
+
+
+def _refuse_beyond(what: str, value: np.ndarray, limit: float) -> None:
+    if not np.all(np.abs(np.asarray(value, float)) < limit):
+        raise ValueError(
+            f"{what} numbers that are not finite, or not below {limit:g}; leave those entries out, or take other units"
+        )
 
 
 def _refuse_sizes(problem: Problem) -> None:
     size = len(problem.kernel)
+    _same("shape of the kernel", problem.kernel.shape, "entries by entries", (size, size))
     if problem.times < 1 or size == 0 or size % problem.times:
         raise ValueError(
             f"kernel has {size} entries for {problem.times} times; give times * patterns entries, time-major"
         )
-    if problem.width is not None and problem.width < 1:
-        raise ValueError(f"width counts units, got {problem.width}; give 1 or more")
+    _refuse_count("times", "steps", problem.times)
+    if problem.width is not None:
+        _refuse_count("width", "units", problem.width)
+
+
+def _refuse_count(name: str, counted: str, value: object) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} counts {counted}, got {value!r}; give 1 or more, a whole number")
 
 
 def _refuse_labels(problem: Problem) -> None:
     entries, size = problem.labelled, len(problem.kernel)
-    if not entries:
+    if not problem.labels.shape[1]:
+        raise ValueError("labels have no column, so that there is no output; give a column for each output")
+    if not all(isinstance(entry, Integral) for entry in entries):
+        raise ValueError(f"labelled counts entries, got {entries}; give whole numbers")
+    if not len(entries):
         raise ValueError("labelled is empty, so there is nothing to learn; name at least one entry")
     if len(set(entries)) < len(entries):
         raise ValueError(f"labelled names an entry twice: {_repeated(entries)}; name each once")
@@ -270,24 +321,34 @@ def _refuse_mask(mask: Mask, times: int) -> None:
 
 def _positive(kernel: Float[np.ndarray, "entry entry"]) -> Float[np.ndarray, "entry entry"]:
     """The kernel, without what rounding put below 0."""
-    if not np.allclose(kernel, kernel.T, rtol=1e-10, atol=1e-12 * (1 + np.abs(kernel).max())):
+    size = np.abs(kernel).max()
+    if not np.allclose(kernel, kernel.T, rtol=1e-10, atol=1e-12 * (1 + size)):
         raise ValueError("kernel is not symmetric, so it is not x x^T / D of any inputs; give that product")
-    values, vectors = np.linalg.eigh((kernel + kernel.T) / 2)
+    symmetric, rounding = (kernel + kernel.T) / 2, 1e-14 * len(kernel)
+    try:  # much quicker than eigenvalues
+        np.linalg.cholesky(symmetric + max(rounding * size, 1e-300) * np.eye(len(kernel)))
+    except np.linalg.LinAlgError:
+        return _clipped(symmetric, rounding)
+    return symmetric
+
+
+def _clipped(kernel: Float[np.ndarray, "entry entry"], rounding: float) -> Float[np.ndarray, "entry entry"]:
+    values, vectors = np.linalg.eigh(kernel)
     least, largest = values[0], max(values[-1], 0.0)
-    if least >= -1e-14 * largest * len(values):
-        return (kernel + kernel.T) / 2
+    if least >= -rounding * largest:
+        return kernel
     if least < -1e-8 * largest:
         raise ValueError(
             f"kernel has the eigenvalue {least:.3g}, so it is not x x^T / D of any inputs; give that product"
         )
-    warnings.warn(f"kernel has the eigenvalue {least:.1e}; what is below 0 was set to 0", stacklevel=4)
+    warnings.warn(f"kernel has the eigenvalue {least:.1e}; what is below 0 was set to 0", stacklevel=5)
     return (vectors * np.clip(values, 0, None)) @ vectors.T
 
 
-def _inputs(name: str, inputs: np.ndarray) -> np.ndarray:
-    if not np.all(np.isfinite(inputs)):
-        raise ValueError(f"{name} hold numbers that are not finite; leave those patterns out")
-    return np.asarray(inputs, float)
+def _inputs(inputs: np.ndarray, axes: int) -> np.ndarray:
+    refuse_form("inputs", inputs, axes)
+    _refuse_beyond("inputs hold", inputs, np.sqrt(BEYOND))
+    return inputs.astype(float)
 
 
 def _same(what: str, found: object, other: str, wanted: object) -> None:

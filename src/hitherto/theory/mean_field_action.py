@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-from hitherto.theory.mean_field import Problem, shift, shift_back
+from hitherto.theory.mean_field import Problem, refuse_kernel, shift, shift_back
 from hitherto.theory.mean_field_prior import (
     Kernel,
     label_covariance,
@@ -38,6 +38,8 @@ class Action:
         problem: what is learned.
         prior: Z of the prior; its diagonal is 1.
         root, inverse: R and its pseudo-inverse; where R is diagonal, as a vector.
+        labels: y, without what no network of the prior meets.
+        missed: |what none meets|^2 / kappa, which no kernel changes.
     Raises:
         ValueError: unless the network is linear, or without noise if the prior ties labels to each other.
     """
@@ -51,11 +53,26 @@ class Action:
         self.prior = framed(self.inverse, kernel)
         self.seen = np.sqrt(problem.readout_variance) * dense(self.root)[problem.index]
         self.readouts = problem.readouts[np.ix_(problem.index, problem.index)]
+        missed = self._out_of_reach()
+        self.labels = problem.labels - missed
+        self.missed = float(np.sum(missed**2) / problem.noise) if missed.any() else 0.0
 
     @property
     def modes(self) -> int:
         """Directions in which a network of the prior varies: the rank of its kernel."""
         return len(self.prior)
+
+    def _out_of_reach(self) -> Float[np.ndarray, "label output"]:
+        """The part of the labels along which no kernel has variance: rounding would drown slopes in it."""
+        covariance = self.readouts * (self.seen @ self.seen.T)
+        deviation = np.sqrt(np.diag(covariance))
+        scale = np.where(deviation > 0, deviation, 1.0)
+        values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
+        silent = values <= SINGULAR * len(values) * values[-1]
+        if self.problem.noise == 0 or not silent.any():
+            return np.zeros(self.problem.labels.shape)
+        basis = np.linalg.qr(vectors[:, silent] / scale[:, None])[0]
+        return basis @ (basis.T @ self.problem.labels)
 
     def at(self, kernel: Kernel) -> "Point":
         """The point of a kernel.
@@ -63,6 +80,7 @@ class Action:
         Raises:
             ValueError: if the kernel is not positive on the modes, or reaches out of them.
         """
+        refuse_kernel(self.problem, kernel)
         modes = framed(self.inverse, kernel)
         if not np.allclose(framed(self.root, modes), kernel, rtol=1e-6, atol=1e-9 * np.abs(kernel).max()):
             raise ValueError("the kernel has variance where no network of the prior has any; give one within its range")
@@ -118,7 +136,7 @@ class Point:
         """F."""
         sigma, weights = self._sigma, self.weights
         apart = 2 * np.log(np.diag(sigma)).sum() - 2 * np.linalg.slogdet(self.factor)[1]
-        misfit = np.sum(self.action.problem.labels * weights)
+        misfit = np.sum(self.action.labels * weights) + self.action.missed
         return float(np.sum(self._white**2) + apart - len(sigma) + misfit) / 2
 
     @cached_property
@@ -173,8 +191,8 @@ class Point:
 
     @cached_property
     def weights(self) -> Float[np.ndarray, "label output"]:
-        """u = Q^-1 y; u is the slope of F in y."""
-        return cho_solve(self._label_factor, self.action.problem.labels)
+        """u = Q^-1 y of the labels within reach; u is the slope of F in y."""
+        return cho_solve(self._label_factor, self.action.labels)
 
     @cached_property
     def _label_precision(self) -> np.ndarray:

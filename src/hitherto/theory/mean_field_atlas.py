@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from hitherto.theory.mean_field_branch import Coherent, Node, coherent_branch
-from hitherto.theory.mean_field_chain import Incoherent, correlation, gain
+from hitherto.theory.mean_field_chain import Incoherent, correlation, gain, log_excess
 from hitherto.theory.mean_field_stability import critical_gain, spinodal_signal
 
 
@@ -147,4 +147,4 @@ def _maxwell(branch: Coherent, fold: Node) -> Node:
 
 def incoherent_energy(times: int, signal: float) -> float:
     """F of the incoherent state without noise."""
-    return Incoherent(times).state(float(np.log(gain(times, signal) - 1))).noiseless
+    return Incoherent(times).state(log_excess(times, float(np.log(signal)))).noiseless

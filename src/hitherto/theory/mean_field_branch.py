@@ -36,6 +36,7 @@ from hitherto.theory.mean_field_chain import (
 from hitherto.theory.mean_field_stability import critical_gain, spinodal_signal
 
 STEP = 0.2  # between solved points, in ln(rho / (1 - rho))
+STRONGEST = 1e30  # signal up to which rho has digits left
 
 Weights = Float[np.ndarray, "time time"]
 
@@ -126,6 +127,11 @@ class Coherent:
 
     def reach(self, log_signal: float) -> None:
         """Solves on, past the fold if there is one, until the signal is passed."""
+        if log_signal > np.log(STRONGEST):
+            raise ValueError(
+                f"a signal of {np.exp(log_signal):.3g} was asked of {self.times} times, and the coherent branch is "
+                f"followed up to {STRONGEST:g}; give smaller labels, or see strong_signal_ratios"
+            )
         if not self._nodes:
             self._nodes.append(_first(self.times))
         while self._nodes[-1].log_signal < log_signal or self._nodes[-1].log_signal_slope < 0:
@@ -155,7 +161,7 @@ def recurrent_chain(times: int, signal: float | int, noise: float | int = 0.0) -
         times: T.
         signal, noise: |y|^2 and kappa, over s_a^2 c0 (`Problem.groups`).
     Raises:
-        ValueError: for no time, or a signal or noise below 0.
+        ValueError: for no time, a signal or noise below 0, or from T = 4 on a signal above 1e30.
 
     Cost: T^6 a solved point, some 30 of them once for each T: 0.2 s for T = 12, 5 s for T = 30.
     Source: our derivation.

@@ -86,8 +86,8 @@ class Incoherent:
     shared: bool = False
 
     def grid(self, low: float, high: float) -> Numbers:
-        ends = (np.log(gain(self.times, signal) - 1) for signal in (low * (1 - 1e-9), high * (1 + 1e-9)))
-        return np.linspace(*ends, SCAN)
+        first, last = (log_excess(self.times, float(np.log(signal))) for signal in (low, high))
+        return np.linspace(first - 1e-9, last + 1e-9, SCAN)
 
     def logs(self, parameters: Numbers) -> tuple[Numbers, Numbers]:
         log_variance = self.times * np.log1p(np.exp(parameters))
@@ -114,19 +114,24 @@ class CoherentOfThree:
         return np.linspace(-12, top, SCAN)
 
     def logs(self, parameters: Numbers) -> tuple[Numbers, Numbers]:
-        square = correlation(parameters) ** 2
-        up, down = np.log1p(square), np.log1p(-square)
+        up, down = map(np.log, self._apart(parameters))
         return np.log(8) + 2 * up - 3 * down, np.log(8) + 3 * up - 4 * down
 
     def state(self, parameter: float) -> ChainState:
         rho = float(correlation(parameter))
-        up, down = 1 + rho**2, 1 - rho**2
+        up, down = map(float, self._apart(parameter))
         rho_23 = 2 * rho / up
         correlations = np.array([[1, rho, rho * rho_23], [rho, 1, rho_23], [rho * rho_23, rho_23, 1]])
         deviations = np.sqrt([2 / down, 4 * up / down**2, 8 * up**2 / down**3])
         energy = float(4 * up / down - np.log(8 / down)) / 2
         kernel = correlations * np.outer(deviations, deviations)
         return ChainState(True, rho, kernel, 8 * up**3 / down**4, energy, energy, True)
+
+    @staticmethod
+    def _apart(parameter: float | Numbers) -> tuple[float | Numbers, float | Numbers]:
+        """1 + q and 1 - q, the second as (1 + rho)(1 - rho), as rho itself has no digits left for strong signals."""
+        rho, rest = correlation(parameter), correlation(-np.asarray(parameter))
+        return 1 + rho**2, (1 + rho) * rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +153,11 @@ class EndFit:
     noise: float
 
     def __post_init__(self) -> None:
+        if not np.isfinite(self.squares.sum() + self.unseen + self.noise):
+            raise ValueError(
+                "squared labels or noise over s_a^2 c0 are beyond floating point, as next to nothing of the inputs "
+                "reaches the output; give larger variances or fewer times"
+            )
         if self.noise == 0 and self.unseen > 1e-10 * (self.squares.sum() + self.unseen):
             raise ValueError(
                 f"noise is 0 and {self.unseen:.3g} of the squared labels is outside the range of the inputs, "
@@ -238,11 +248,14 @@ def feedforward_chain(times: int, signal: float | int, noise: float | int = 0.0)
 
 def gain(times: int, signal: float | int) -> float:
     """r with r^T (r - 1) = signal: what every layer amplifies by, without noise."""
-    if signal == 0:
-        return 1.0
-    target = np.log(signal)
-    lowest = target - times * np.log1p(signal)  # since r - 1 is below the signal
-    return 1 + float(np.exp(brentq(lambda x: x + times * np.log1p(np.exp(x)) - target, lowest - 1, target + 1)))
+    return 1.0 if signal == 0 else 1 + float(np.exp(log_excess(times, float(np.log(signal)))))
+
+
+def log_excess(times: int, log_signal: float) -> float:
+    """ln(r - 1) with T ln r + ln(r - 1) = ln signal; r itself has no digits left for weak signals."""
+    lowest = log_signal - times * np.logaddexp(0, log_signal)  # since r - 1 is below the signal
+    ends = lowest - 1, log_signal + 1
+    return float(brentq(lambda x: x + times * np.logaddexp(0, x) - log_signal, *ends, xtol=1e-13, rtol=1e-14))
 
 
 def correlation(parameter: float | Numbers) -> np.ndarray:

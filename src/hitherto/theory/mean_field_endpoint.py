@@ -112,7 +112,7 @@ def why_not_endpoint(problem: Problem) -> str | None:
     sharing = problem.times_sharing[1 : last + 1, 1 : last + 1]
     if not (sharing.all() or np.array_equal(sharing, np.eye(last, dtype=bool))):
         return "only some times share W"
-    if problem.input_variance == 0 or problem.readout_variance == 0 or (last > 0 and problem.recurrent_variance == 0):
+    if problem.readout_variance * _at_rest(problem, last + 1) == 0:
         return "a variance of 0 keeps the inputs from the output"
     return None
 

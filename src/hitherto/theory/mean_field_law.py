@@ -6,7 +6,12 @@ Source: our derivation.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import erf
+
+LEAST, MOST = 401, 100_001  # points
+PHI = {"erf": erf, "tanh": np.tanh}
+NEGLIGIBLE = 200.0  # -2 ln of what the density may fall to, over its largest
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,9 @@ class Law:
 
 
 def tilted_law(name: str, covariance: float | int, pull: float | int) -> Law:
-    """By the trapezoid rule over half the line, 400 points or 2 a unit of h / sqrt(sigma): exact to rounding."""
-    reach = _reach(covariance, pull)
-    z = np.linspace(0, reach, max(401, int(2 * reach)))
+    """By the trapezoid rule over half the line, from 401 points on and 10 a unit of h: exact to rounding."""
+    first, last = _range(name, covariance, pull)
+    z = np.linspace(first, last, int(np.clip(10 * np.sqrt(covariance) * (last - first), LEAST, MOST)))
     h = np.sqrt(covariance) * z
     value, slope, bend = activate(name, h)
     squared, moving = value**2, value * slope * h
@@ -51,7 +56,7 @@ def tilted_law(name: str, covariance: float | int, pull: float | int) -> Law:
         variance=float(variance),
         passed=float(density @ (h * value) / covariance),
         gained=float(gained),
-        log_norm=float(top + np.log(2 * total * z[1] / np.sqrt(2 * np.pi))),
+        log_norm=float(top + np.log(2 * total * (z[1] - z[0]) / np.sqrt(2 * np.pi))),
         variance_slopes=(
             float((density @ moving + density @ (squared * by_covariance)) / variance),
             float(density @ (squared * around) / variance),
@@ -63,16 +68,31 @@ def tilted_law(name: str, covariance: float | int, pull: float | int) -> Law:
     )
 
 
-def _reach(covariance: float | int, pull: float | int) -> float:
-    """h / sqrt(sigma) up to which q is above e^-100: phi^2 is below 1 and below 4 h^2 / pi."""
+def _range(name: str, covariance: float | int, pull: float | int) -> tuple[float, float]:
+    """h / sqrt(sigma) between which q is above e^-100 of its largest: phi^2 is below 1 and below 4 h^2 / pi.
+
+    phi^2 is concave in h^2, so that q rises to one peak on the half line and falls from there.
+    """
     share = 4 / np.pi * pull * covariance
-    return float(np.sqrt(200 + (min(pull, 200 * share / (1 - share)) if share < 1 else pull)))
+    further = min(pull, NEGLIGIBLE * share / (1 - share)) if share < 1 else pull
+    reach = float(np.sqrt(NEGLIGIBLE + further))
+    if further < NEGLIGIBLE:
+        return 0.0, reach
+
+    def depth(z: float) -> float:
+        return z**2 - pull * float(PHI[name](np.sqrt(covariance) * z)) ** 2
+
+    close = {"bounds": (-5, np.log(reach)), "method": "bounded", "options": {"xatol": 1e-9}}
+    peak = float(np.exp(minimize_scalar(lambda x: depth(np.exp(x)), **close).x))
+    level = depth(peak) + NEGLIGIBLE
+    first = 0.0 if level > 0 else brentq(lambda z: depth(z) - level, 0, peak)
+    return float(first), float(brentq(lambda z: depth(z) - level, peak, reach + 1))
 
 
 def activate(name: str, h: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """phi(h) of erf or tanh, and its first two derivatives."""
+    value = PHI[name](h)
     if name == "tanh":
-        value = np.tanh(h)
         return value, 1 - value**2, -2 * value * (1 - value**2)
     slope = 2 / np.sqrt(np.pi) * np.exp(-(h**2))
-    return erf(h), slope, -2 * h * slope
+    return value, slope, -2 * h * slope

@@ -20,7 +20,7 @@ from hitherto.theory.mean_field import Problem
 from hitherto.theory.mean_field_endpoint import is_shared, labelled_time
 from hitherto.theory.mean_field_law import Law, tilted_law
 
-STRONGEST = 1e6  # pull c~ that is still followed
+WEAKEST, STRONGEST = 1e-4, 1e6  # c~_T sigma_T from which the curve is followed, and c~_t sigma_t up to which it is
 STRIDE = 1.5  # between solved points of the curve
 
 PerTime = Float[np.ndarray, " time"]
@@ -90,13 +90,19 @@ def incoherent_states(problem: Problem) -> tuple[IncoherentState, ...]:
     lazy = _state(problem, np.zeros(_times(problem)))
     if wanted == 0:
         return (lazy,)
-    least = float(lazy.variances[-1])
-    weakest = problem.readout_variance * wanted / (problem.readout_variance + problem.noise) ** 2  # as c_T < 1
+    scale, noise = problem.readout_variance, problem.noise
+    least = scale * wanted / (scale + noise) ** 2  # of the last pull, as c_T < 1
+
+    def enough(state: IncoherentState) -> bool:
+        """s_a^2 c~_T c_T^2, which is y^2 without noise, does not fall along the curve; noise adds to it, as c_T < 1."""
+        without_noise = scale * state.pulls[-1] * state.variances[-1] ** 2
+        return bool(without_noise * (1 + noise / scale) ** 2 > 10 * wanted)
+
     found = _found(
         problem,
-        min(weakest / 2, 1e-3),
+        min(least / 2, _weakest(problem)),
         lambda state: float(np.log(state.label_square / wanted)),
-        lambda state: state.label_square > 10 * wanted / least**2,  # a loop of the curve is not that large
+        enough,
     )
     if not found:
         raise ValueError(f"no state was found for y^2 = {wanted:.4g}, beyond what can be followed; lower the labels")
@@ -107,7 +113,7 @@ def threshold(problem: Problem) -> IncoherentState | None:
     """The state at which the one that grows out of the prior first loses its stability to correlations between times.
 
     Its `label_square` is y*^2; labels of the problem play no part. It is local: a coherent state may win before. None
-    if the state stays stable as far as it can be followed, up to pulls c~ of 1e6.
+    if the state stays stable as far as it can be followed, up to c~_t sigma_t of 1e6.
 
     Raises:
         ValueError: as `incoherent_states`; for networks that use no W twice.
@@ -120,7 +126,12 @@ def threshold(problem: Problem) -> IncoherentState | None:
         raise ValueError(
             "no W is used twice before the label, so no times can turn coherent; share W over 3 times or more"
         )
-    found = _found(problem, 1e-4, lambda state: state.least_curvature, lambda state: state.least_curvature < 0)
+    found = _found(
+        problem,
+        _weakest(problem),
+        lambda state: state.least_curvature,
+        lambda state: state.least_curvature < 0,
+    )
     return found[0] if found else None
 
 
@@ -182,10 +193,21 @@ def _found(
         state = _state(problem, np.exp(further.logs))
         if value * measure(state) <= 0:
             found.append(_root(problem, point, stride, measure))
-        if enough(state):
+        if enough(state) or np.max(state.pulls * _covariances(problem, state)) > STRONGEST:
             break
         point, value, stride = further, measure(state), min(1.5 * stride, STRIDE)
     return found
+
+
+def _weakest(problem: Problem) -> float:
+    """A last pull so weak that nothing is learned, in the units of the problem."""
+    return float(WEAKEST / _covariances(problem, _state(problem, np.zeros(_times(problem))))[-1])
+
+
+def _covariances(problem: Problem, state: IncoherentState) -> PerTime:
+    """sigma_t."""
+    first = problem.input_variance * problem.kernel[0, 0]
+    return np.append(first, problem.recurrent_variance * state.variances[:-1])
 
 
 def _root(
@@ -210,8 +232,6 @@ def _moved(problem: Problem, point: Point, ahead: float) -> Point | None:
     """The point of the curve so far ahead along its direction, by Newton's method; None if it is too far."""
     logs = point.logs + ahead * point.direction
     for _ in range(10):
-        if logs.max() > np.log(STRONGEST):
-            return None
         residual, matrix = _linearised(problem, logs)
         system = np.vstack([matrix, point.direction])
         step = np.linalg.solve(system, -np.append(residual, point.direction @ (logs - point.logs) - ahead))

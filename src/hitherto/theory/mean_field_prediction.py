@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-from hitherto.theory.mean_field import Problem, preactivation_covariance, shift
+from hitherto.theory.mean_field import Problem, preactivation_covariance, refuse_kernel, shift
 from hitherto.theory.mean_field_action import Action, dense, framed, frames
 from hitherto.theory.mean_field_prior import Kernel, label_covariance, label_weights, prior_kernel
 
@@ -56,8 +56,9 @@ def predict(problem: Problem, kernel: Kernel) -> Prediction:
     Holds for any activation. On labelled entries y - f = kappa Q^-1 y.
 
     Raises:
-        ValueError: without noise, if the kernel ties labels to each other.
+        ValueError: for no kernel of the problem; without noise, if the kernel ties labels to each other.
     """
+    refuse_kernel(problem, kernel)
     columns = problem.readout_variance * (problem.readouts * kernel)[:, problem.index]
     mean = columns @ label_weights(problem, kernel)
     learned = cho_solve(cho_factor(label_covariance(problem, kernel)), columns.T)

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
-from hitherto.theory.mean_field import Entries, Problem
+from hitherto.theory.mean_field import Entries, Problem, refuse_form, refuse_steps
 from hitherto.theory.mean_field_solver import solve
 
 Targets = Float[np.ndarray, "member pattern time"]
@@ -31,6 +31,7 @@ def schedule_error(targets: Targets, steps: Entries, **settings: object) -> floa
     Cost: a `solve` for each member. Does not tell how much single networks of finite width differ from it.
     Source: our derivation.
     """
+    _refuse_targets(targets)
     return float(np.mean([_error(target, tuple(steps), settings) for target in targets]))
 
 
@@ -45,6 +46,7 @@ def schedule_errors(targets: Targets, count: int, **settings: object) -> dict[En
 
     Cost: a `solve` for each schedule and member; 70 schedules of 8 times in some 10 s.
     """
+    _refuse_targets(targets)
     schedules = combinations(range(targets.shape[2]), count)
     errors = {steps: schedule_error(targets, steps, **settings) for steps in schedules}
     return dict(sorted(errors.items(), key=lambda item: item[1]))
@@ -56,6 +58,7 @@ def next_step(targets: Targets, steps: Entries, **settings: object) -> int:
     Raises:
         ValueError: if fewer than two times are left, and as for `schedule_error`.
     """
+    _refuse_targets(targets)
     left = [step for step in range(targets.shape[2]) if step not in steps]
     if len(left) < 2:
         raise ValueError(
@@ -66,8 +69,15 @@ def next_step(targets: Targets, steps: Entries, **settings: object) -> int:
     return min(errors, key=errors.__getitem__)
 
 
+def _refuse_targets(targets: Targets) -> None:
+    refuse_form("targets", targets, 3)
+    if not targets.size or not np.isfinite(targets).all():
+        raise ValueError(f"targets of shape {targets.shape} are none, or not all finite; give finite numbers")
+
+
 def _error(target: np.ndarray, steps: Entries, settings: dict[str, object]) -> float:
     patterns, times = target.shape
+    refuse_steps(steps, times)
     left = np.setdiff1d(np.arange(times), steps)
     if not target[:, left].any():
         raise ValueError(

@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 
 from hitherto.theory.mean_field import Problem
 from hitherto.theory.mean_field_atlas import Landmarks, landmarks
-from hitherto.theory.mean_field_branch import curves
+from hitherto.theory.mean_field_branch import STRONGEST, Coherent, curves
 from hitherto.theory.mean_field_chain import ChainState, EndFit, Incoherent, stationary_states
 from hitherto.theory.mean_field_endpoint import end_fit, is_shared, labelled_time, why_not_endpoint
 from hitherto.theory.mean_field_nonlinear import incoherent_states, threshold
@@ -27,6 +27,8 @@ from hitherto.theory.mean_field_stability import critical_gain, lag_hessian, spi
 SAME = 1e-6  # thresholds whose labels differ by less, relatively, are one
 ROUNDING = 1e-13  # of free energies
 NO_SHARING = "no weight sharing in effect: no W is used twice before the last label, so recurrent and feedforward agree"
+SILENT = "a variance of 0 keeps the inputs from the output, so nothing is learned that could correlate times"
+SAMPLED = "for its curve sample the trained network with hitherto.training.posterior"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +97,23 @@ def transition(problem: Problem, *, factors: Sequence[float | int] = (0.25, 0.5,
     last = int(problem.time_of[problem.index].max())
     if not np.any(np.triu(problem.times_sharing[1 : last + 1, 1 : last + 1], 1)):
         return Transition("incoherent", reason=NO_SHARING)
+    if is_silent(problem):
+        return Transition("incoherent", reason=SILENT)
     why = why_not_sharp(problem)
     warning = aliasing(problem)
+    if why and problem.activation != "identity":
+        return Transition("crossover", reason=f"{why}; {SAMPLED}", warning=warning)
     if why:
-        curve = crossover(problem, factors) if problem.activation == "identity" else None
-        return Transition("crossover", reason=why, warning=warning, crossover=curve)
+        return Transition("crossover", reason=why, warning=warning, crossover=crossover(problem, factors))
     found = _of_linear(problem) if problem.activation == "identity" else _of_nonlinear(problem)
     return replace(found, warning=warning)
+
+
+def is_silent(problem: Problem) -> bool:
+    """Whether a variance of 0 leaves a pulse without effect on later times, or an odd network without learning."""
+    still = 0 in (problem.recurrent_variance, problem.input_variance)
+    unread = problem.is_odd and problem.readout_variance == 0
+    return problem.is_pulse and (still or unread)
 
 
 def why_not_sharp(problem: Problem) -> str | None:
@@ -199,7 +211,8 @@ def _ground_factor(times: int, fit: EndFit, stability: float) -> float:
     if not np.isfinite(stability):
         return np.inf
     coherent = curves(times, True)[1]
-    grid = coherent.grid(landmarks(times).fold, float(fit.signal(np.inf)) * stability**2)
+    strongest = STRONGEST if isinstance(coherent, Coherent) else np.inf
+    grid = coherent.grid(landmarks(times).fold, min(float(fit.signal(np.inf)) * stability**2, strongest))
     points = np.append(grid[:-1:8], grid[-1])
 
     def behind(parameter: float) -> float:
@@ -216,6 +229,11 @@ def _ground_factor(times: int, fit: EndFit, stability: float) -> float:
     ends = np.flatnonzero((gaps[:-1] > ROUNDING) & (gaps[1:] <= ROUNDING))
     roots = [brentq(behind, points[k], points[k + 1], xtol=1e-12, rtol=1e-13) for k in ends.tolist()]
     factors = [float(np.sqrt(_square(fit, coherent.state(root)))) for root in roots]
+    if not factors and gaps[-1] > ROUNDING and _square(fit, coherent.state(points[-1])) < stability**2:
+        raise ValueError(
+            f"the threshold at a noise of {fit.noise:.3g} s_a^2 c0 lies beyond a signal of {strongest:g}, up to which "
+            "the coherent branch is followed; give less noise, larger variances or fewer times"
+        )
     return min(factors, default=stability)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Complex, Float
 
-from hitherto.theory.mean_field import Problem, preactivation_covariance
+from hitherto.theory.mean_field import Problem, preactivation_covariance, refuse_kernel
 from hitherto.theory.mean_field_prior import refuse_nonlinear
 
 Kernel = Float[np.ndarray, "entry entry"]
@@ -79,10 +79,13 @@ def outliers_of_moments(problem: Problem, kernel: Kernel, crossed: Kernel, state
         kernel: C = <phi(h) phi(h)^T>.
         crossed: <phi(h) h^T>, phi(h) along the rows.
         states: <h h^T>.
+    Raises:
+        ValueError: for no kernel of the problem.
 
     Cost: M^3.
     Source: our derivation.
     """
+    refuse_kernel(problem, kernel)
     sharing = problem.times_sharing[1:, 1:]
     groups = sorted({tuple((np.flatnonzero(row) + 1).tolist()) for row in sharing})
     precision = np.linalg.pinv(preactivation_covariance(problem, kernel), rcond=1e-13, hermitian=True)

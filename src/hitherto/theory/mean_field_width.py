@@ -133,7 +133,14 @@ def prior_moments(width: int, recurrent_variance: float | int, input_variance: f
     Returns:
         `C33`, E C between the third time and itself, g_v^2 g^4 (1 + 2 / N^2), as W is used twice; `C12_squared`,
         E C^2 between the first two times, g_v^4 g^2 (1 + 2 / N) / N.
+    Raises:
+        ValueError: for no unit, or a variance below 0.
     """
+    if width < 1 or not all(0 <= variance < np.inf for variance in (recurrent_variance, input_variance)):
+        raise ValueError(
+            f"prior moments were asked for width={width}, recurrent_variance={recurrent_variance}, "
+            f"input_variance={input_variance}; give 1 unit or more, and finite variances of 0 or more"
+        )
     g2, v2 = recurrent_variance, input_variance
     return {"C33": v2 * g2**2 * (1 + 2 / width**2), "C12_squared": v2**2 * g2 * (1 + 2 / width) / width}
 
