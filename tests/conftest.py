@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ ORACLES = Path(__file__).parent / "oracles"
 def oracle(name: str) -> Any:
     """The exact vectors of one specification."""
     return json.loads((ORACLES / f"{name}_oracles.json").read_text())
+
+
+def thinned(cases: Iterable[Any], every: int) -> list[Any]:
+    """One in so many cases in every run, the others marked slow: where each compiles for seconds."""
+    return [pytest.param(case, marks=[pytest.mark.slow] * (at % every > 0)) for at, case in enumerate(cases)]
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,7 @@ def test_a_case_that_cannot_be_computed_is_exit_status_one(monkeypatch, tmp_path
     assert "3 error" in printed
 
 
+@pytest.mark.slow
 def test_list_and_cite(capsys):
     assert run("list") == 0
     printed = capsys.readouterr().out

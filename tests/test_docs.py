@@ -40,22 +40,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-COSTLY = ("profile-a-checkpoint", "train", "one-number-in-python", "measure-your-own-cell", "compare-models")
-
-
-def costly(page: Path) -> bool:
-    """Pages that profile or train; the README does so too and always runs."""
-    return page.stem in (
-        "profile-a-checkpoint",
-        "train",
-        "one-number-in-python",
-        "measure-your-own-cell",
-        "compare-models",
-    )
+COSTLY = (  # pages that profile, train or search; the README does so too and always runs
+    *("profile-a-checkpoint", "train", "one-number-in-python", "measure-your-own-cell", "compare-models"),
+    *("trust-the-numbers", "choose-inputs", "how-many-layers", "make-it-unitary", "linear_bias"),
+)
 
 
 RUN = [page for page in PAGES if page.exists() and samples(page)]
-MARKED = [pytest.param(page, marks=[pytest.mark.slow] * costly(page), id=named(page)) for page in RUN]
+MARKED = [pytest.param(page, marks=[pytest.mark.slow] * (page.stem in COSTLY), id=named(page)) for page in RUN]
 
 
 @pytest.mark.parametrize("page", MARKED)

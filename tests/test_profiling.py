@@ -102,6 +102,7 @@ def test_both_directions_are_profiled_apart():
     assert any("layer 1 processing capacity not measured" in line for line in found.provenance["findings"])
 
 
+@pytest.mark.slow
 def test_the_backward_direction_of_a_mirrored_model_is_the_forward_one():
     model = hitherto.build(hitherto.Bidirectional(hitherto.RNN(2, 3), hitherto.RNN(2, 3)), 1)
     mirrored = hitherto.Model(model.architecture, (model.weights[0], model.weights[0]))

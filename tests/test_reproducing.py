@@ -260,6 +260,7 @@ def test_killed_and_restarted_it_repeats_no_finished_case(tmp_path):
     assert "30" in words((tmp_path / "reproduction" / "toy.html").read_text())
 
 
+@pytest.mark.slow
 def test_claims_and_a_figure_of_a_real_paper(toys):
     real = ModuleType("hitherto.papers.start_end")
     real.PAPER, real.CLAIMS, real.EXPERIMENTS = start_end.PAPER, (start_end.SHALLOW,), (start_end.DEPTH_GAP,)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import thinned
 
 from hitherto.architectures.gated import GRU, LSTM
 from hitherto.architectures.rnn import RNN
@@ -55,8 +56,8 @@ def float64():
         yield
 
 
-@pytest.mark.parametrize("layer", LAYERS, ids=str)
 class TestRun:
+    @pytest.mark.parametrize("layer", LAYERS, ids=str)
     def test_states_and_outputs(self, layer):
         weights = double(random_weights(layer))
         for length in (5, 1, 0):
@@ -64,6 +65,7 @@ class TestRun:
             assert fast[1].shape == (length, layer.output_size)
             jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-13), fast, slow)
 
+    @pytest.mark.parametrize("layer", thinned(LAYERS, 3), ids=str)
     def test_derivatives(self, layer):
         """Of a number made of the outputs of a batch: gradient, slope and curvature along a direction."""
         weights = double(random_weights(layer))

@@ -151,6 +151,7 @@ class TestParametrisations:
                 np.testing.assert_allclose(moved[k], expected, rtol=0, atol=1e-14)
 
     @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+    @pytest.mark.slow
     def test_mean_field_rates_move_outputs_alike_at_every_width(self, optimiser):
         """Ten steps towards 1: moves of activations and outputs neither grow nor vanish with the width."""
         moves = [np.mean([moved(width, optimiser, seed) for seed in range(4)], 0) for width in (64, 512)]

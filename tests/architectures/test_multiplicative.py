@@ -250,6 +250,7 @@ def test_stacks_show_every_h():
     assert outputs.shape == (5, 1)
 
 
+@pytest.mark.slow
 def test_a_profile_runs():
     found = hitherto.profile(fresh(SelectiveStateSpace(2, 3)), settings=SHORT)
     names = {estimate.quantity.name for estimate in found.estimates}

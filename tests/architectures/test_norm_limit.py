@@ -34,6 +34,7 @@ def test_singular_values_above_the_limit_are_clipped_and_others_stay():
     assert (found["weight_ih"] == 1).all()
 
 
+@pytest.mark.slow
 def test_training_keeps_within_the_limit_and_leaves_it_without_one():
     task, norms = DelayedCopy(1, 1, 8), []
     for layer in (LIMITED, replace(LIMITED, norm_limit=None), Deep((LIMITED,))):

@@ -234,6 +234,7 @@ def test_pieces_fit_together_at_their_ends(length):
     assert_run_is_a_scan_of_step(started(FORMS[0]), inputs(FORMS[0], length))
 
 
+@pytest.mark.slow
 def test_making_matrices_again_changes_no_gradient(monkeypatch):
     def gradient():
         layer = SecondOrderRNN(2, 5, activation="tanh")

@@ -176,6 +176,7 @@ LONG_MEMORIES = {
 
 
 @pytest.mark.parametrize("name", ["dense", "ring"])
+@pytest.mark.slow
 def test_routes_agree(name):
     assert_routes_agree(LONG_MEMORIES[name], 500)
 
@@ -354,6 +355,7 @@ def test_laws_of_the_other_matrices(layer):
 
 
 @pytest.mark.parametrize("name", ["ring", "uniform plain"])
+@pytest.mark.slow
 def test_measured_inside_a_stack(name):
     """The Jacobian by lag of a linear layer is A^k B whatever the run, complex modes counted as two units."""
     layer = FAMILIES[name]

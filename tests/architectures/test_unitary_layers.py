@@ -20,7 +20,12 @@ from hitherto.measures.trajectory import drive
 KINDS = list(product(PARAMETRISATIONS, (False, True)))
 every_kind = pytest.mark.parametrize(("parametrisation", "complex_units"), KINDS)
 # Complex units differ from real ones in how W is filled, not in what is done with it.
-most_kinds = pytest.mark.parametrize(("parametrisation", "complex_units"), [*KINDS[::2], ("householder", True)])
+MOST = [*KINDS[::2], ("householder", True)]
+most_kinds = pytest.mark.parametrize(("parametrisation", "complex_units"), MOST)
+some_kinds = pytest.mark.parametrize(  # the others run with the slow tests
+    ("parametrisation", "complex_units"),
+    [pytest.param(*kind, marks=[pytest.mark.slow] * (at % 2)) for at, kind in enumerate(MOST)],
+)
 
 
 def matrix(architecture, weights):
@@ -177,7 +182,7 @@ def assert_orthogonal_after(parametrisation, complex_units, width, steps):
     assert orthogonality_error(w) <= 1e-12
 
 
-@most_kinds
+@some_kinds
 def test_orthogonal_after_training(parametrisation, complex_units):
     assert_orthogonal_after(parametrisation, complex_units, 6, 200)
 
@@ -250,7 +255,7 @@ def test_prepared_weights_are_those_of_an_rnn():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-14), expected, found)
 
 
-@most_kinds
+@some_kinds
 def test_gradients_are_finite_differences(parametrisation, complex_units):
     architecture = UnitaryRNN(2, 4, 2, parametrisation, MODRELU, complex=complex_units)
     with jax.enable_x64(True):
@@ -306,7 +311,7 @@ def test_project_leaves_maps_alone():
         assert UnitaryRNN(1, 3, parametrisation=parametrisation).project(weights) is weights
 
 
-@most_kinds
+@some_kinds
 def test_jit_vmap_and_precision(parametrisation, complex_units):
     architecture = UnitaryRNN(2, 4, 2, parametrisation, complex=complex_units)
     weights, inputs = build(architecture).weights, jax.random.normal(jax.random.key(1), (4, 7, 2))
@@ -324,6 +329,7 @@ def test_jit_vmap_and_precision(parametrisation, complex_units):
     np.testing.assert_allclose(each[0], wide, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_measured_inside_a_stack():
     """The Jacobian by lag of the first layer of a stack is the one that forward differentiation of the run gives."""
     layer = UnitaryRNN(1, 3, 2, activation=MODRELU, complex=True)

@@ -117,6 +117,7 @@ def test_copies_of_tanh_units_are_exact():
 
 
 @pytest.mark.parametrize(("n", "norm"), [(1, 0.5), (2, 1 - 1e-9), (5, 0.99), (17, 0.7), (64, 0.95)])
+@pytest.mark.slow
 def test_relu_layers_over_a_thousand_steps(n, norm):
     model = random_layer(n, norm=norm, seed=n)
     found = to_unitary(model, input_box=(-1.0, 1.0))

@@ -25,6 +25,7 @@ def chunk():
     return CharacterText("python", length=200, part="validation").sample(1, 0).inputs[0].astype(np.float64)
 
 
+@pytest.mark.slow
 def test_fitted_below_one(chunk):
     layer = RNN(TEXT.input_size, WIDTH, TEXT.output_size, "relu", norm_limit=0.99)
     training = Training(steps=60, batch=16, learning_rate=3e-3, validation=64, validate_every=60)

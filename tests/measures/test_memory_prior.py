@@ -144,6 +144,7 @@ def trained():
     }
 
 
+@pytest.mark.slow
 def test_laziness_is_told_with_the_weights_before_training(trained):
     said = {name: " ".join(found.verdict) for name, found in trained.items()}
     assert "Training was lazy: the tangent kernel moved by" in said["lazy"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import thinned
 
 import hitherto
 from hitherto.architectures.arithmetic_circuit import ArithmeticCircuit, Powers
@@ -64,7 +65,7 @@ def quiet(*arguments, **settings):
         return start_end_rank(*arguments, **settings)
 
 
-@pytest.mark.parametrize("row", [r for r in RANKS if r["rank"] <= 1000], ids=label)
+@pytest.mark.parametrize("row", thinned([r for r in RANKS if r["rank"] <= 1000], 3), ids=label)
 def test_generic_ranks(row):
     inputs = "continuous" if row["version"] == "continuous" else row["Z"]
     found = start_end_rank(circuit(row["L"], row["R"], row["M"]), row["S"], row["E"], inputs=inputs)
@@ -89,7 +90,7 @@ def test_exceptions_of_the_closed_form(row):
     assert start_end_rank(circuit(row["L"], row["R"], row["M"]), row["S"], row["E"]).value == row["rank"]
 
 
-@pytest.mark.parametrize("row", TRUTH["cut_profiles"], ids=label)
+@pytest.mark.parametrize("row", thinned(TRUTH["cut_profiles"], 2), ids=label)
 def test_cut_profiles(row):
     made = circuit(row["L"], row["R"], row["M"])
     for inputs, ranks in (("continuous", row["rank_continuous"]), ("one-hot", row["rank_onehot"])):
@@ -119,7 +120,7 @@ STRUCTURES = {
 }
 
 
-@pytest.mark.parametrize("row", TRUTH["structured_weights"], ids=label)
+@pytest.mark.parametrize("row", thinned(TRUTH["structured_weights"], 3), ids=label)
 def test_structured_weights(row):
     depth, width = row["L"], row["R"]
     zeros = [[0] * width] * depth if row["structure"] == "h0_zero" else None
@@ -251,7 +252,7 @@ LAYERS = {"linear": linear, "second_order": second_order, "mi": multiplicative_i
 }
 
 
-@pytest.mark.parametrize("row", TRUTH["other_cells"], ids=label)
+@pytest.mark.parametrize("row", thinned(TRUTH["other_cells"], 5), ids=label)
 def test_other_cells(row):
     assert start_end_rank(cell(row), row["S"], row["E"]).value == row["rank"]
 
@@ -270,6 +271,7 @@ class TestArchitectures:
         for layer in (RNN(2, 4, activation="linear", readout_size=1), StateSpace(2, 4, 1)):
             assert start_end_rank(build(layer), 4, 4).value == 2
 
+    @pytest.mark.slow
     def test_weights_that_are_prepared_in_floats(self):
         """The orthogonal matrix is no polynomial of its parameters; what comes of them is taken as it is."""
         layer = UnitaryRNN(2, 4, 1, activation="linear")

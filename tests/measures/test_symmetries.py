@@ -56,6 +56,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.slow
 def test_order_of_units(name):
     architecture, gates = MODELS[name]
     model = random_model(architecture, 1, 0.5)

@@ -124,6 +124,7 @@ def test_feedforward_networks_say_nothing_at_times_without_labels():
     assert wide_answers(asked("identity", "RNN", 100, 25, 0)).value == pytest.approx([1.2466, -0.5579], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_feedforward_networks_are_asked_at_both_ends_alone():
     assert scheduled("DNN", 1, 4) is None
     (mean, *_) = schedules(scheduled("DNN", 1, 7))

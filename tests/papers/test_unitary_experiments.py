@@ -60,6 +60,7 @@ def test_the_converted_teacher_explains_what_the_teacher_does():
     assert found.statistics["optimum"] == pytest.approx(1 / 1.01)
 
 
+@pytest.mark.slow
 def test_the_best_of_several_starts_is_told_and_its_last_epoch():
     case = short("URNN", 4)
     with precision(np.float64):

@@ -151,6 +151,7 @@ class TestPlan:
         assert plan_copy(2, 9, cost=lambda depth, width: 1000.0 * depth + width).depth == 1
         assert plan_copy(2, 9, cost=lambda depth, width: depth + 1000.0 * width).width == 3
 
+    @pytest.mark.slow
     def test_large_plans_take_few_looks(self):
         assert plan_copy(1, 10**12).depth == 10**12
         assert plan_copy(1, parameters=10**12).delay == 10**12 // 8

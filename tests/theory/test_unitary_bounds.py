@@ -121,6 +121,7 @@ def test_maximisers_are_not_always_corners():
     assert found.maximisers[0][0, 0] == pytest.approx(0.25, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_exact_bias_is_sharp():
     """Raised by 1e-3 above the supremum, one extra bias alters the outputs at the maximiser; at it none do."""
     rng = np.random.default_rng(1)

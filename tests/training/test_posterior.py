@@ -107,6 +107,7 @@ def test_sampled_kernels_have_the_moments_of_the_vectors(case):
     assert (np.abs(mean - case["mean"]) < 5 * np.hypot(error, case["se"])).all()
 
 
+@pytest.mark.slow
 def test_the_wide_limit_is_that_of_the_nonlinear_theory():
     case = next(c for c in ORACLE["H_nonlinear_rnn_T3"] if c["phi"] == "erf" and 6 < c["y2"] < 7)
     problem = endpoint(case | {"N": 300}, activation="erf")
@@ -124,6 +125,7 @@ def test_a_width_of_3000_is_at_the_limit():
     assert (np.abs(found.kernel.value[UPPER] - case["C_upper"]) < 5 * found.kernel.error[UPPER] + 1 / 3000).all()
 
 
+@pytest.mark.slow
 def test_relu_and_later_inputs_are_sampled_and_not_folded():
     rng = np.random.default_rng(0)
     problem = Problem.sequences(

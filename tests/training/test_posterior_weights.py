@@ -145,6 +145,7 @@ def test_a_model_of_drawn_weights_runs_through_the_activity(activation, bias):
     assert outputs[:, 0] == pytest.approx(phi @ weights.readout[0, 0] / 20, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_weights_of_sampled_activity_fit_the_labels_and_are_found_coherent():
     problem = endpoint().with_(labels=np.array([[8.0]]), width=60)
     found = sample_posterior(problem, Sampling(draws=50, warm_up=150, chains=2))

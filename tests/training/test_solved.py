@@ -35,6 +35,7 @@ def long_sighted(task, width, seed=0):
     return Model(stack, weights)
 
 
+@pytest.mark.slow
 def test_parity_of_length_16_is_solved_by_a_second_order_network_without_activation():
     found = sweep(SecondOrderRNN(2, 4, 2), StateTracking("C2", 16), PARITY, (0, 1))
     assert [f.best_scores["accuracy"] for f in found] == [1, 1]
