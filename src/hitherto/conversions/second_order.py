@@ -147,7 +147,7 @@ def _cp_of_full(model: Model) -> Model:
 
 def _train_of_full(model: Model, tolerance: float | int) -> Model:
     [tensor] = _finite(model)
-    rounding = np.finfo(model.dtype).eps * sum(tensor.shape)
+    rounding = 4 * np.finfo(model.dtype).eps * sum(tensor.shape)  # of two decompositions, one after the other
     scale = np.abs(tensor).max() or 1.0  # squares of entries must neither overflow nor vanish
     slack = max(tolerance, rounding) * np.linalg.norm(tensor / scale) / 2**0.5  # the squares of both cuts add up
     units = len(tensor)
