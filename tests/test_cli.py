@@ -138,6 +138,7 @@ def test_an_unknown_layer_is_refused_with_the_known_ones(tmp_path, capsys):
     assert "no recurrent layer 'middle'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_initial_state_is_taken_or_refused(small, tmp_path, capsys):
     np.savez(tmp_path / "good.npz", initial_h=np.ones(4))
     np.savez(tmp_path / "bad.npz", initial_h=np.ones(5))

@@ -111,6 +111,7 @@ def test_the_backward_direction_of_a_mirrored_model_is_the_forward_one():
     assert ahead.value == back.value
 
 
+@pytest.mark.slow
 def test_own_inputs_may_be_one_sequence_or_tokens(gru):
     rng = np.random.default_rng(0)
     single = hitherto.profile(gru, rng.standard_normal((3000, 2)))

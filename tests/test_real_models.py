@@ -34,6 +34,7 @@ def test_variants_with_the_same_weights_have_the_same_memory_and_others_do_not(f
     assert len(different | same) == 1 + len(OTHERS)
 
 
+@pytest.mark.slow
 def test_every_recurrent_model_of_every_variant_is_profiled(folder):
     found = {}
     for path in sorted(folder.glob("*.onnx")):

@@ -291,6 +291,7 @@ def stack(sizes, skip="none", seed=0, activation="relu") -> Model:
     return Model(Deep(tuple(m.architecture for m in layers), skip), tuple(m.weights for m in layers))
 
 
+@pytest.mark.slow
 def test_three_layers():
     model = stack((4, 3, 5))
     found = to_unitary(model, input_bound=1.5)
@@ -300,6 +301,7 @@ def test_three_layers():
 
 
 @pytest.mark.parametrize(("sizes", "skip"), [((2, 2, 2), "residual"), ((3, 4), "input")])
+@pytest.mark.slow
 def test_skips(sizes, skip):
     model = stack(sizes, skip)
     found = to_unitary(model, input_bound=1.5, states="minimal")

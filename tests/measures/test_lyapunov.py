@@ -77,6 +77,7 @@ NETS = {
 
 
 @pytest.mark.parametrize("name", NETS)
+@pytest.mark.slow
 def test_sum_of_exponents_is_the_mean_log_determinant(name):
     """Holds whatever the first directions, as long as no QR comes too late to resolve the smallest."""
     run = run_of(random_model(NETS[name], 3, 0.6), np.random.default_rng(4).normal(size=(8, 120, 1)))

@@ -152,6 +152,7 @@ def test_exponents_do_not_depend_on_the_order_of_units():
 
 
 class TestProfile:
+    @pytest.mark.slow
     def test_both_directions_are_measured_apart(self):
         """Driving such a model is refused; its profile drives each direction in its own time."""
         model = random_model(Bidirectional(RNN(1, 2), RNN(1, 2)), 0, 0.4)

@@ -137,6 +137,7 @@ def test_relu_and_later_inputs_are_sampled_and_not_folded():
     assert np.sign(found.outputs.value[2:, 0]).tolist() == [1, -1]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(posterior_chains, "SAVED_EVERY", 0.0)
     whole, path, calls = sample_posterior(small(), SHORT), tmp_path / "chains.safetensors", []
