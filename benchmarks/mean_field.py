@@ -108,7 +108,7 @@ def mean_field_tables() -> list[str]:
         "",
         f"Posterior of an erf network, 3 times, one label at the end; {LIMIT:.4f} at infinite width. Hamiltonian Monte",
         "Carlo, float64; seconds with warm-up, without compilation. A faster erf, two-stage integration, and other",
-        "numbers of chains and lengths of trajectories were each tried for the factor of 20; runs scatter: 13 to 20.",
+        "numbers of chains and lengths of trajectories were each tried for the factor of 20; runs scatter: 13 to 19.",
         "It grows with the width: a gradient by weights costs the square of the units, one by activity the units.",
     ]
 

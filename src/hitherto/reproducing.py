@@ -78,7 +78,7 @@ def reproduce(
     Raises:
         ValueError: for an unknown paper or size, or a folder that cannot be written.
 
-    Cost: at size `paper` about an hour and a half for all papers on two cores.
+    Cost: at size `paper` an hour or more for all papers on two cores, by the seconds of past records.
     """
     papers, out, results = chosen(paper), Path(out), Path(results)
     known(size, SIZES, "size")

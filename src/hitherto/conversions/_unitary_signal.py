@@ -126,6 +126,7 @@ def refuse_weights(layer: RNN | UnitaryRNN, weights: Weights) -> None:
 
 
 def refuse_layer(layer: RNN | UnitaryRNN) -> None:
+    """Raises ValueError for layers of which no twin is made, with what stands against it."""
     clip, outward = getattr(layer, "clip", None), getattr(layer, "output_activation", "linear")
     if clip is not None or outward != "linear":
         raise ValueError(

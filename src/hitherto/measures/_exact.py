@@ -128,6 +128,7 @@ def prepared_exactly(model: Model, shapes: PyTree) -> list[Any] | None:
 
 
 def exact_tree(tree: PyTree, name: str) -> list[np.ndarray]:
+    """All arrays of a tree as fractions, in the order of its leaves."""
     return [exact(leaf, f"{name}{jax.tree_util.keystr(path)}") for path, leaf in paths(tree)]
 
 
@@ -146,14 +147,17 @@ def exact(array: Any, name: str) -> np.ndarray:
 
 
 def paths(tree: PyTree) -> list[tuple[Any, Any]]:
+    """Leaves with where they are, to speak of them."""
     return jax.tree_util.tree_leaves_with_path(tree)
 
 
 def fresh_shapes(architecture: Architecture) -> PyTree:
+    """Shapes of fresh weights in float64; none is drawn."""
     return jax.eval_shape(lambda: architecture.init(jax.random.key(0), jnp.float64))
 
 
 def shapes_of(weights: PyTree) -> PyTree:
+    """Shapes of given weights, as if in float64."""
     return jax.tree.map(lambda w: jax.ShapeDtypeStruct(np.shape(w), np.float64), weights)
 
 

@@ -215,6 +215,7 @@ def refuse_overflow(weights: np.ndarray) -> np.ndarray:
 
 
 def log_or_minus_inf(number: Fraction | float) -> float:
+    """ln of a number from 0 on; of 0 it is -inf."""
     value = float(number)
     return math.log(value) if value > 0 else -math.inf
 

@@ -281,6 +281,7 @@ def coexistence_noise(times: int) -> float:
 
 
 def refuse_chain(times: int, signal: float | int, noise: float | int) -> None:
+    """Raises ValueError for sizes that no chain has."""
     if times < 1 or not (np.isfinite(signal) and signal >= 0 and np.isfinite(noise) and noise >= 0):
         raise ValueError(
             f"a chain has 1 time or more and a finite signal and noise of 0 or more, got times {times}, "

@@ -2,6 +2,7 @@
 
 import math
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,17 +38,17 @@ class Target(eqx.Module):
 
     framed: ClassVar[bool] = False
 
+    @abstractmethod
     def log_density(self, position: Array, frame: Array) -> Array:
         """Up to a constant."""
-        raise NotImplementedError
 
+    @abstractmethod
     def seen(self, position: Array, frame: Array) -> tuple[Array, Array]:
         """What is kept of a draw: C as the entries on and above its diagonal, and outputs (entry, output)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def misfit(self, outputs: Array) -> Array:
         """Mean squared error on the labels, of outputs (..., entry, output)."""
-        raise NotImplementedError
 
     def spread(self, slope: Array) -> Array:
         """What frames are made of, from the gradient of the density by the position; nothing where the frame stays."""

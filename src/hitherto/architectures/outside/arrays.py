@@ -431,7 +431,7 @@ def read_torch(path: Path | str, max_bytes: int = MAX_BYTES) -> Arrays:
 
 def from_state_dict(source: str, tensors: Mapping[str, Any]) -> Arrays:
     """The dense tensors of a PyTorch state dict, converted when they are read."""
-    names = [n for n, t in tensors.items() if type(t).__module__.partition(".")[0] == "torch" and hasattr(t, "numpy")]
+    names = [name for name, value in tensors.items() if _is_tensor(value)]
     shapes = {n: tuple(tensors[n].shape) for n in names}
     dtypes = {n: str(tensors[n].dtype).removeprefix("torch.") for n in names}
 
@@ -464,4 +464,9 @@ def _state_dict(path: Path, loaded: Any) -> Mapping[str, Any]:
 
 
 def _holds_tensors(part: Mapping[str, Any]) -> bool:
-    return any(type(value).__module__.partition(".")[0] == "torch" for value in part.values())
+    return any(map(_is_tensor, part.values()))
+
+
+def _is_tensor(value: Any) -> bool:
+    """Told without importing PyTorch; its dtypes and devices are none."""
+    return type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "numpy")
