@@ -292,6 +292,22 @@ def test_values_with_two_axes_are_maps_with_one_panel_a_case(tmp_path):
     assert "6 values, 0 to 5" in words(page)
 
 
+def complex_values(*values: complex) -> list[Estimate]:
+    eigenvalues, index = Quantity("eigenvalues", "", "", ("index",)), {"index": np.arange(len(values))}
+    parts = {"real part": np.real(values), "imaginary part": np.imag(values)}
+    return [Estimate(eigenvalues, value, axes=index, part=part) for part, value in parts.items()]
+
+
+def test_complex_values_lie_in_one_plane_with_one_panel_a_case(tmp_path):
+    every = [record(None, *complex_values(n, 1j), n=n) for n in (1, 2)]
+    store = stored(tmp_path, *every)
+    ((_, figure, how_to_read),) = experiment_figures(store)
+    assert [axes.get_title("left") for axes in figure.axes] == ["n 1", "n 2"]
+    assert [axes.lines[0].get_xydata().tolist() for axes in figure.axes] == [[[n, 0], [0, 1]] for n in (1, 2)]
+    assert how_to_read.endswith("the circle has radius 1.")
+    assert "Not drawn" not in experiments_page([store])
+
+
 def test_values_with_more_axes_are_only_told(tmp_path):
     text = words(experiments_page([stored(tmp_path, record(None, table(2, 2, 2), n=1))]))
     assert "finite value: gram." in text

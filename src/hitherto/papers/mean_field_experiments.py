@@ -73,7 +73,7 @@ def oriented(
 
 KERNELS = Experiment(
     id="mean_field.kernels",
-    says="Weak labels give both networks the same kernels, strong ones tie times of the recurrent one; our settings",
+    says="Weak labels give both networks the same kernels, strong ones tie times of the recurrent one",
     asks=(
         Measurement(
             id="mean_field.representation", says="Kernels, and how much times correlate", measure=representation
@@ -118,7 +118,7 @@ def schedules(case: Case) -> tuple[Estimate, ...]:
 
 SCHEDULES = Experiment(
     id="mean_field.schedules",
-    says="A recurrent network continues a sine from few well-placed labels, a feedforward one never; our settings",
+    says="A recurrent network continues a sine from few well-placed labels, a feedforward one never",
     asks=(Measurement(id="mean_field.schedule_errors", says="Errors at times without labels", measure=schedules),),
     case=scheduled,
     grid=dict(network=tuple(NETWORKS), phases=(1, 2), labels=(1, 2, 3, 4, 5, 6, 7)),
@@ -143,7 +143,7 @@ def atlas(case: Case) -> tuple[Estimate, ...]:
 
 ATLAS = Experiment(
     id="mean_field.depth_atlas",
-    says="Deep chains turn coherent at weak signals, and from five times on by a jump; our settings",
+    says="Deep chains turn coherent at weak signals, and from five times on by a jump",
     asks=(Measurement(id="mean_field.landmarks", says="Where chains turn coherent", measure=atlas),),
     case=depth,
     grid=dict(times=tuple(range(3, 21))),
@@ -185,7 +185,7 @@ def classified(case: Case) -> tuple[Estimate, ...]:
 
 PICTURES = Experiment(
     id="mean_field.digits",
-    says="A coherent recurrent network has a smaller ridge than a feedforward one, and is right as often; our settings",
+    says="A coherent recurrent network has a smaller ridge than a feedforward one, and is right as often",
     asks=(Measurement(id="mean_field.classified", says="Ridges, and digits told even from odd", measure=classified),),
     case=pictured,
     grid=dict(

@@ -139,7 +139,7 @@ AT_THE_END = Claim(
 )
 TRANSITION = Experiment(
     id="mean_field.transition",
-    says="Three times begin to correlate at a signal of 8.2, sharply when wide, smoothly at finite width; our settings",
+    says="Three times begin to correlate at a signal of 8.2, sharply when wide, smoothly at finite width",
     asks=(FIRST_PAIR, SECOND_PAIR, AT_THE_END),
     case=crossed,
     grid=dict(
@@ -164,7 +164,7 @@ TRANSITION = Experiment(
 )
 BY_WEIGHTS = Experiment(
     id="mean_field.transition_of_weights",
-    says="Networks whose weights are sampled cross the transition as the law of their kernel says; our settings",
+    says="Networks whose weights are sampled cross the transition as the law of their kernel says",
     asks=(FIRST_PAIR, SECOND_PAIR, AT_THE_END),
     case=crossed,
     grid=dict(signal=(2.0, 6.0, 10.0, 20.0, 50.0), width=(64,), by=(WEIGHTS,), draws=(1000,), seed=(0,)),
@@ -269,7 +269,7 @@ SINGULAR = Claim(
 )
 SPECTRUM = Experiment(
     id="mean_field.spectrum",
-    says="Strong signals give W of a recurrent network an eigenvalue, and W of any a singular value; our settings",
+    says="Strong signals give W of a recurrent network an eigenvalue, and W of any a singular value",
     asks=(
         RADIUS,
         SINGULAR,
@@ -378,7 +378,7 @@ NONLINEAR_VARIANCE = Claim(
 )
 NONLINEAR = Experiment(
     id="mean_field.nonlinear",
-    says="Networks of erf and tanh turn coherent at their thresholds too; our settings",
+    says="Networks of erf and tanh turn coherent at their thresholds too",
     asks=(NONLINEAR_PAIR, NONLINEAR_VARIANCE),
     case=excited,
     grid=dict(
@@ -467,7 +467,7 @@ CONTINUED = Claim(
 )
 SEQUENCE = Experiment(
     id="mean_field.nonlinear_sequence",
-    says="Recurrent networks, nonlinear ones too, continue a sine where feedforward ones say 0; our settings",
+    says="Recurrent networks, nonlinear ones too, continue a sine where feedforward ones say 0",
     asks=(CONTINUED, Measurement(id="mean_field.answers", says="Outputs at all times", measure=answered)),
     case=asked,
     grid=dict(activation=("identity", "erf", "tanh"), network=tuple(NETWORKS), width=(500,), draws=(1000,), seed=(0,)),

@@ -29,6 +29,7 @@ from hitherto.report.verdict import capitalised
 
 NORMAL_95 = 1.96  # standard errors
 MOST_PANELS = 12
+COMPLEX = "real part", "imaginary part"  # parts that are drawn together
 LARGEST = 1e250  # what lies above has no place: the arithmetic of axes would overflow
 BOUNDS = {">=": ("at least", CARETUPBASE), "<=": ("at most", CARETDOWNBASE)}
 POINTS = Quantity("points", "of a figure", "", ("x",))
@@ -122,9 +123,9 @@ class Chart:
     how_to_read: str
 
     @property
-    def kind(self) -> Kind:
+    def kinds(self) -> tuple[Kind]:
         """What is along y."""
-        return self.frame.kind
+        return (self.frame.kind,)
 
 
 def kind_of(estimate: Mapping[str, Any]) -> Kind:
@@ -148,13 +149,13 @@ def by_quantity(records: Iterable[Record]) -> dict[Kind, list[Answer]]:
 
 
 def charts_of(results: Results) -> list[Chart]:
-    """All that can be drawn, in the order of the page; a value with several axes cannot."""
+    """All that can be drawn along one axis, in the order of the page."""
     made = {0: _over_grid, 1: _over_own_axis}
     return [
         chart
         for kind, answers in by_quantity(results.records).items()
         for axes, alike in _divided(answers, lambda answer: len(answer[1]["axes"])).items()
-        if axes in made
+        if axes in made and kind[1] not in COMPLEX
         for group in _comparable(alike, results.plot["by"])
         for chart in made[axes](results, kind, group)
     ]

@@ -15,6 +15,7 @@ from hitherto.report.chart_drawing import drawn
 from hitherto.report.charts import Chart, by_quantity, charts_of, kind_of, y_label
 from hitherto.report.maps import Map, drawn_map, maps_of
 from hitherto.report.page import template
+from hitherto.report.planes import Plane, drawn_plane, planes_of
 from hitherto.report.reading import duration
 from hitherto.report.results import (
     TELLING,
@@ -40,6 +41,7 @@ MOST_VALUES = 8  # of a coordinate that are named one by one
 FULL = 10**20  # whole numbers below are printed in full
 MARKS = {"holds": "✓", "fails": "✗", "refuted": "✗", "cannot tell": "?", "measured": "•", "not covered": "–"}
 RELATIONS = {"==": "=", "<=": "≤", ">=": "≥"}
+Drawable = Chart | Plane | Map
 
 
 class Row(NamedTuple):
@@ -86,13 +88,19 @@ def experiment_figures(store: Store) -> list[tuple[str, Figure, str]]:
     ]
 
 
-def all_charts(results: Results) -> list[Chart | Map]:
+def all_charts(results: Results) -> list[Drawable]:
     """Every figure that the results allow, in the order of the page."""
-    return [*charts_of(results), *maps_of(results)]
+    return [*charts_of(results), *planes_of(results), *maps_of(results)]
 
 
-def _figure(chart: Chart | Map, titled: bool) -> Figure:
-    return drawn_map(chart, titled) if isinstance(chart, Map) else drawn(chart, titled)
+def _figure(chart: Drawable, titled: bool) -> Figure:
+    match chart:
+        case Chart():
+            return drawn(chart, titled)
+        case Plane():
+            return drawn_plane(chart, titled)
+        case Map():
+            return drawn_map(chart, titled)
 
 
 def section(results: Results, id: str) -> dict[str, Any]:
@@ -111,7 +119,7 @@ def section(results: Results, id: str) -> dict[str, Any]:
                 id=f"{id}-figure-{i + 1}",
                 title=chart.title,
                 name=chart.name,
-                kind="map" if isinstance(chart, Map) else "chart",
+                kind=type(chart).__name__.lower(),
                 svg=Markup(svg(_figure(chart, titled=False), f"{id}-figure-{i + 1}")),
                 how_to_read=chart.how_to_read,
             )
@@ -172,8 +180,8 @@ def _versions(record: Record) -> str:
     return ", ".join(f"{name} {version}" for name, version in record.versions.items())
 
 
-def _undrawn(results: Results, charts: Sequence[Chart | Map]) -> str:
-    drawn = {chart.kind for chart in charts}
+def _undrawn(results: Results, charts: Sequence[Drawable]) -> str:
+    drawn = {kind for chart in charts for kind in chart.kinds}
     missing = [y_label(kind) for kind in by_quantity(results.records) if kind not in drawn]
     return f"Not drawn, for want of one axis to draw along or of a finite value: {', '.join(missing)}." * bool(missing)
 

@@ -25,14 +25,14 @@ class Map:
     """One figure.
 
     Attributes:
-        kind: what the colours tell.
+        kinds: what the colours tell.
         title: the verdict.
         axes: names of both, down and across.
         panels: values by the case.
         left_out: cases for which there is no room.
     """
 
-    kind: Kind
+    kinds: tuple[Kind]
     title: str
     axes: tuple[str, str]
     panels: Mapping[str, Float[np.ndarray, "row column"]]
@@ -41,7 +41,7 @@ class Map:
     @property
     def name(self) -> str:
         """What is drawn."""
-        return y_label(self.kind)
+        return y_label(self.kinds[0])
 
     @property
     def how_to_read(self) -> str:
@@ -68,7 +68,7 @@ def _map(kind: Kind, answers: Sequence[Answer]) -> Map:
     varying, _ = split(record.coordinates for record, _ in answers)
     down, across = answers[0][1]["axes"]
     return Map(
-        kind=kind,
+        kinds=(kind,),
         title=capitalised(outcome_of([record for record, _ in answers])),
         axes=(words(down), words(across)),
         panels={place(r.coordinates, varying): as_floats(e["value"]) for r, e in answers[:MOST_PANELS]},
