@@ -3,10 +3,15 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hitherto.advice.request import Request
 from hitherto.theory.depth import effective_dimension, least
 from hitherto.theory.depth_planner import parameter_count, plan_copy
+
+if TYPE_CHECKING:
+    from hitherto.core.model import Model
+    from hitherto.training.settings import Training
 
 DEEPEST = 32  # layers: beyond, a stack is no longer trained as it is
 DEPTHS = (2, 4)
@@ -113,6 +118,18 @@ class Candidate:
     @property
     def _cell(self) -> str:
         return f"{self.activation} {self.family}".strip()
+
+    def model(self, seed: int) -> "Model":
+        """With fresh weights by its start, to be trained by `fit`."""
+        from hitherto.advice.models import fresh  # advice itself needs no JAX
+
+        return fresh(self, seed)
+
+    def training(self, steps: int) -> "Training":
+        """The settings of `fit` by which it is trained: Adam at its rates, on 32 sequences a step."""
+        from hitherto.advice.models import training
+
+        return training(self, steps)
 
     def counted(self, cost: str) -> int:
         """Its price: `parameters`, or for linear rnns without a change of basis, what is left."""

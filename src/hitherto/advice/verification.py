@@ -8,7 +8,6 @@ from pathlib import Path
 from hitherto.advice.adviser import Advice, Option, assessed
 from hitherto.advice.candidates import Candidate, naive, naive_gated
 from hitherto.advice.learning import LEARNED
-from hitherto.advice.models import fresh, training
 from hitherto.advice.request import Request
 from hitherto.core.claim import Case
 from hitherto.core.experiment import Experiment, Failure, Job, Measurement, Plot, jobs, run
@@ -103,7 +102,7 @@ def verify_advice(
 def recall(case: Case) -> Estimate:
     """R^2 of the delayed copy after training: 1 - loss, since targets have variance 1 and mean 0."""
     candidate, task = case.candidate, DelayedCopy(case.lag, case.candidate.channels, 2 * case.lag + 2)
-    trained = fit(lambda seed: fresh(candidate, seed), task, training(candidate, case.steps), case.seed)
+    trained = fit(candidate.model, task, candidate.training(case.steps), case.seed)
     loss = task_loss(trained.best, task.sample(HELD_OUT, HELD_OUT_SEED))
     value, error = 1 - float(loss.value), float(loss.standard_error or 0.0)
     about = dict(status=trained.status, steps=trained.steps, best_step=trained.best_step)

@@ -9,7 +9,6 @@ that it does not. The task asks for single past inputs; where products are asked
 import sys
 
 import hitherto
-from hitherto.advice.models import fresh, training
 from hitherto.tasks import DelayedCopy
 
 lag, channels, weights = map(int, sys.argv[1:] or (8, 1, 500))
@@ -23,7 +22,7 @@ for family in dict.fromkeys(option.candidate.family for option in advice.options
     steps = f"{'' if covered else '> '}{option.numbers['learning steps']}"
     print(f"{cell.name:34} {cell.parameters:7,} {option.numbers['products']!s:>9} {steps:>10}", end="")
     if recall[covered] is None:
-        fit = hitherto.fit(lambda seed, cell=cell: fresh(cell, seed), task, training(cell, 200))
+        fit = hitherto.fit(cell.model, task, cell.training(200))
         recall[covered] = 1 - fit.best_scores["loss"], cell.name
     print(f" {recall[covered][0]:7.2f}" if recall[covered][1] == cell.name else "")
 ranked = sorted(filter(None, recall.values()), reverse=True)
