@@ -39,8 +39,8 @@ def profile(
     model
         A .safetensors, .npz, .onnx, .h5, .keras or .pt file; without it, the small LSTM that ships with the package.
     input
-        Your input sequences, a .npy of floats (time, input) or (sequence, time, input), or of integer tokens; without
-        it, white noise.
+        Your input sequences, a .npy or a .npz with one array, of floats (time, input) or (sequence, time, input), or of
+        integer tokens; without it, white noise, or the package's own text where no model is given.
     layer
         Which recurrent layer of the file, by name.
     steps

@@ -33,6 +33,6 @@ for depth in (1, 4, 8, 16):
     )
 best = max(reach, key=reach.get)
 print(
-    f"Take {best} layers of {widths[best]} units: they copy {channels} channels over {reach[best]} steps with "
+    f"Take {best} layers of {widths[best]} units: they copy {channels} channels over {reach[best]} steps within "
     f"{budget:,} weights, one layer of {widths[1]} over {reach[1]}; more depth gains nothing."
 )
