@@ -48,7 +48,7 @@ def experiment(numbers: list[int]) -> Experiment:
 
 def rows(found: Experiment, store: Store) -> list[dict[str, str]]:
     """A row a case."""
-    records = {record.id: record for record in store.records()}
+    records = {record.id: record for record in store.records({job.id for job in jobs(found)})}
     trained = {(job.coordinates["number"], job.coordinates["rule"]): records[job.id] for job in jobs(found)}
     return [_row(number, *(trained[number, rule] for rule in RULES)) for number in found.grid["number"]]
 

@@ -14,7 +14,7 @@ import pytest
 from hitherto import reproducing
 from hitherto.cli import main
 from hitherto.core.claim import Case, Claim
-from hitherto.core.experiment import Experiment, Plot, jobs
+from hitherto.core.experiment import Experiment, Plot, jobs, run
 from hitherto.core.quantity import Estimate, Quantity
 from hitherto.core.source import Paper, Source
 from hitherto.core.store import Store
@@ -121,8 +121,8 @@ def test_claims_are_asked_at_their_larger_cases_too(toys):
     assert sorted(calls) == [1, 2, 3, 4, 5, 6]
     assert set(pages) == {"index", "toy"}
     told = words(pages["toy"])
-    assert "1 claims in 3 cases: 1 holds." in told
-    assert "3 of 3 comparisons with theory hold in 1 experiments." in told
+    assert "1 claim in 3 cases: 1 holds." in told
+    assert "3 of 3 comparisons with theory hold in 1 experiment." in told
     assert "Nothing that was compared with theory." in told
 
 
@@ -177,6 +177,39 @@ def test_what_lacks_its_data_is_said_and_the_rest_goes_on(toys):
     assert "3 of 3 comparisons" in told
 
 
+def test_records_whose_data_are_gone_stop_nothing(toys):
+    toys(paper(experiment(id="toy.lacking")))
+
+    def absent(n: int) -> Case:
+        raise ImportError("needs data; install them")
+
+    told = words(toys(paper(experiment(id="toy.lacking", case=absent), experiment()))["toy"])
+    assert "What is missing toy.lacking was not run: needs data; install them." in told
+    assert "3 of 3 comparisons" in told
+
+
+def test_code_that_was_changed_and_changed_back_is_shown(toys):
+    before, after = experiment(asks=(claim("sums", odd_sum),)), experiment(asks=(claim("sums", odd_sum, version=2),))
+    for one in (before, after, before):
+        told = words(toys(paper(one))["toy"])
+        assert "3 of 3 comparisons with theory hold" in told
+
+
+def test_a_run_of_another_size_changes_no_page(toys):
+    small = experiment(n=(1, 2, 6, 7), sizes=dict(ci=dict(n=(1,)), paper={}))
+    toys(paper(small))
+    list(run(small, "results", "ci"))
+    assert "4 of 4 comparisons" in words(toys(paper(small), paper(name="other"), paper="other")["toy"])
+
+
+def test_papers_keep_journals_of_their_own(toys):
+    toys(paper(experiment()), paper(experiment(id="more.squares"), name="more"))
+    assert {path.name for path in Path("results").glob("*.json")} == {
+        "reproduction.toy.json",
+        "reproduction.more.json",
+    }
+
+
 def test_papers_that_were_not_run_are_named(toys):
     pages = toys(paper(experiment()), paper(name="other"), paper="toy")
     assert set(pages) == {"index", "toy"}
@@ -210,7 +243,7 @@ def test_a_folder_that_cannot_be_made_is_refused(toys):
 
 def test_a_spoilt_journal_costs_no_record(toys):
     toys(paper(experiment()))
-    Path("results/reproduction.json").write_text("{")
+    Path("results/reproduction.toy.json").write_text("{")
     calls.clear()
     assert "3 of 3 comparisons" in words(toys(paper(experiment()))["toy"])
     assert calls == []
@@ -265,15 +298,38 @@ def test_claims_and_a_figure_of_a_real_paper(toys):
     real = ModuleType("hitherto.papers.start_end")
     real.PAPER, real.CLAIMS, real.EXPERIMENTS = start_end.PAPER, (start_end.SHALLOW,), (start_end.DEPTH_GAP,)
     told = toys(real, paper="start_end", size="ci")
-    assert "1 claims in 1 cases: 1 holds. 9 of 9 comparisons with theory hold" in words(told["start_end"])
+    assert "1 claim in 1 case: 1 holds. 9 of 9 comparisons with theory hold" in words(told["start_end"])
     assert "length (steps)" in told["start_end"]
     assert "Yoav Levine, Or Sharir, Alon Ziv and Amnon Shashua, 2017, arXiv 1710.09431" in words(told["start_end"])
 
 
-def test_the_command_tells_of_every_piece_of_work(toys, monkeypatch, capsys):
-    monkeypatch.setattr(reproducing, "PAPERS", (paper(experiment(), claims=(SUMS, OURS)),))
-    monkeypatch.setattr(command, "find_spec", lambda name: None)  # without Dask, in this process
-    assert main(["reproduce", "toy", "--size", "ci"]) == 0
+@pytest.fixture
+def asked(toys, monkeypatch):
+    """Exit status of the command, without Dask, in this process."""
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+
+    def status(one: ModuleType, size: str) -> int:
+        monkeypatch.setattr(reproducing, "PAPERS", (one,))
+        return main(["reproduce", "toy", "--size", size])
+
+    return status
+
+
+@pytest.mark.parametrize(
+    ("one", "status"),
+    [
+        (paper(experiment()), 0),
+        (paper(experiment(), claims=(SUMS, OURS)), 1),
+        (paper(experiment(n=(1, 13))), 1),
+    ],
+    ids=["all hold", "a claim fails", "a case raises"],
+)
+def test_the_exit_status_is_of_what_stands_recorded(asked, one, status):
+    assert [asked(one, "paper") for _ in range(2)] == [status, status]
+
+
+def test_the_command_tells_of_every_piece_of_work(asked, capsys):
+    assert asked(paper(experiment(), claims=(SUMS, OURS)), "ci") == 0
     printed = capsys.readouterr().out
     assert "toy.claims, ci: 2 cases, 0 recorded, 2 to do" in printed
     assert "toy.squares, ci: 3 cases, 0 recorded, 3 to do" in printed

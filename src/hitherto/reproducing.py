@@ -20,7 +20,7 @@ from hitherto.report.reading import duration
 from hitherto.report.reproduction import Part, Reproduced, index_page, paper_page
 
 ALL = "all"
-LOG = "reproduction.json"
+LOG = "reproduction.{paper}.json"
 Result = Record | Failure
 Watch = Callable[[Work, int, int], AbstractContextManager[Callable[[Result], None]]]  # work, cases, missing
 
@@ -85,7 +85,7 @@ def reproduce(
     for folder in (out, results):
         _make(folder)
     for one in papers:
-        journal = Journal(results / LOG, stem(one), size)
+        journal = Journal(results, stem(one), size)
         for work in works(one):
             for result in _watched(work, results, size, map_jobs, watch):
                 journal.note(work, result)
@@ -117,8 +117,7 @@ def write_site(results: str | Path, out: str | Path) -> None:
         ValueError: if the records cannot be read, or the site cannot be written.
     """
     results, out = Path(results), Path(out)
-    log = _log(results / LOG)
-    found = {stem(paper): _reproduced(paper, results, log) for paper in PAPERS}
+    found = {stem(paper): reproduced(paper, results) for paper in PAPERS}
     shown = [one for one in found.values() if one]
     absent = {stem(paper): paper.PAPER for paper in PAPERS if not found[stem(paper)]}
     for one in shown:
@@ -127,14 +126,13 @@ def write_site(results: str | Path, out: str | Path) -> None:
 
 
 class Journal:
-    """What a run of a paper takes, kept up on disk as it goes, so that a killed one is told of too."""
+    """What runs of a paper take, kept up on disk as they go, so that a killed one is told of too."""
 
-    def __init__(self, path: Path, paper: str, size: str) -> None:
+    def __init__(self, results: Path, paper: str, size: str) -> None:
         machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
-        self.path, self.started, self.log = path, time.perf_counter(), _log(path)
-        self.run = dict(paper=paper, size=size, seconds=0.0, cases=0, machine=machine)
-        for name in [name for name in self.log["errors"] if name.startswith(f"{paper}.")]:
-            del self.log["errors"][name]  # they are tried again
+        self.path, self.started = results / LOG.format(paper=paper), time.perf_counter()
+        self.run = dict(size=size, seconds=0.0, cases=0, machine=machine)
+        self.log = _log(self.path) | {"size": size, "errors": {}}  # what raised is tried again
 
     def note(self, work: Work, result: Result | ImportError) -> None:
         """One more result."""
@@ -158,11 +156,12 @@ class Journal:
 
 def _log(path: Path) -> dict[str, Any]:
     """The journal so far; one that cannot be read is begun anew, as no record depends on it."""
+    begun = {"size": "paper", "runs": [], "errors": {}}
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
-        return {"runs": [], "errors": {}}
-    return found if isinstance(found, dict) and found.keys() == {"runs", "errors"} else {"runs": [], "errors": {}}
+        return begun
+    return found if isinstance(found, dict) and found.keys() == begun.keys() else begun
 
 
 def _make(folder: Path) -> None:
@@ -172,21 +171,26 @@ def _make(folder: Path) -> None:
         raise ValueError(f"cannot make the folder {folder}: {error.strerror or error}; choose another") from error
 
 
-def _reproduced(paper: ModuleType, results: Path, log: Mapping[str, Any]) -> Reproduced | None:
-    """What is recorded of a paper; None if nothing was run."""
-    runs = [run for run in log["runs"] if run["paper"] == stem(paper)]
-    claims, *experiments = (_part(work, results, log["errors"].get(work.id, ())) for work in works(paper))
+def reproduced(paper: ModuleType, results: Path) -> Reproduced | None:
+    """What is recorded of a paper at the size that was reproduced last; None if nothing was run."""
+    log = _log(results / LOG.format(paper=stem(paper)))
+    runs = [run for run in log["runs"] if run["size"] == log["size"]]
+    parts = [_part(work, results, log["size"], log["errors"].get(work.id, ())) for work in works(paper)]
+    claims, *experiments = parts
     if not claims.store:
         return None
     return Reproduced(stem(paper), paper.PAPER, claims, experiments, _facts(runs))
 
 
-def _part(work: Work, results: Path, errors: Sequence[str]) -> Part:
-    """What is recorded of one piece of work, of what was asked for last."""
+def _part(work: Work, results: Path, size: str, errors: Sequence[str]) -> Part:
+    """What is recorded of one piece of work."""
     store = Store(results / work.id)
     if not (store.folder / "experiment.json").exists():
         return Part(work.id, None, frozenset(), 0, errors)
-    every = jobs(work, store.about()["planned"]["size"])
+    try:
+        every = jobs(work, size)
+    except ImportError as error:  # recorded elsewhere, where its data are
+        return Part(work.id, None, frozenset(), 0, [str(error)])
     missing = sum(not store.has(job.id, job.coordinates) for job in every)
     return Part(work.id, store, frozenset(job.id for job in every), missing, errors)
 
@@ -197,7 +201,7 @@ def _facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         return {}
     several = f" in {len(runs)} runs" if len(runs) > 1 else ""
     return {
-        "size": ", ".join(dict.fromkeys(run["size"] for run in runs)),
+        "size": runs[0]["size"],
         "wall time": f"{duration(sum(run['seconds'] for run in runs))}{several}",
         "machine": "; ".join(dict.fromkeys(run["machine"] for run in runs)),
     }

@@ -90,10 +90,11 @@ def verify_advice(
     for result in run(experiment, out, map_jobs=map_jobs):
         if isinstance(result, Failure):
             raise ValueError(f"a training of the advice failed: {result.error}; train it by `fit` to see where")
-    records = {record.id: record for record in Store(Path(out).resolve() / experiment.id).records()}
     order = {option.candidate: place for place, option in enumerate(options)}
     planned = sorted(jobs(experiment), key=lambda job: (order[job.case.candidate], job.case.lag))
-    rows = tuple(_row(job, records[job.id], advice.request) for job in planned)
+    found = Store(Path(out).resolve() / experiment.id).records({job.id for job in planned})
+    records = {record.id: record for record in found}
+    rows = tuple(_row(job, records[job.id], advice.request, seed) for job in planned)
     asked = [row for row in rows if row.lag == advice.request.lag]
     pairs = [(a, b) for i, a in enumerate(asked) for b in asked[i + 1 :]]
     return Verification(rows, sum(_in_order(a, b) for a, b in pairs), len(pairs))
@@ -117,7 +118,7 @@ def _experiment(advice: Advice, seed: int) -> tuple[Experiment, tuple[Option, ..
     request = advice.request
     rules = (naive(request), naive_gated(request))
     first = [option for option in advice.options if option.candidate not in rules][:FIRST]
-    options = (*first, *(assessed(rule, request) for rule in rules))
+    options = (*first, *(assessed(rule, request, seed) for rule in rules))
     lags = tuple(sorted({max(1, request.lag // share) for share in SHARES}))
     grid = dict(candidate=tuple(o.candidate for o in options), lag=lags, steps=(request.steps,), seed=(seed,))
     plot = Plot("lag", ("candidate",), "lag (steps back)")
@@ -129,11 +130,11 @@ def _case(candidate: Candidate, lag: int, steps: int, seed: int) -> Case:
     return Case(candidate=candidate, lag=lag, steps=steps, seed=seed)
 
 
-def _row(job: Job, record: Record, request: Request) -> Trained:
+def _row(job: Job, record: Record, request: Request, seed: int) -> Trained:
     measured = record.measured[0]
     names = ("value", "standard_error", "low", "high")
     value, error, low, high = (math.nan if measured[name] is None else float(measured[name]) for name in names)
-    option = assessed(job.case.candidate, replace(request, lag=job.case.lag))
+    option = assessed(job.case.candidate, replace(request, lag=job.case.lag), seed)
     estimate = Estimate(HELD_OUT_R2, value, error, low, high, statistics=measured["statistics"], source="a mean")
     return Trained(option, job.case.lag, estimate, record.seconds)
 

@@ -9,7 +9,7 @@ Stores of the same experiment are merged by copying their files together.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -124,18 +124,22 @@ class Store:
         """
         _safely(lambda: write(self._path(record.id, record.coordinates), record.to_json().encode()))
 
-    def records(self) -> list[Record]:
+    def records(self, only: Container[str] | None = None) -> list[Record]:
         """The newest record of every question at every point, in the order of the grid's values.
 
         Points whose coordinates have other names than the last run's are left out, as are files that are no records,
         such as one that a power failure cut short; the case is computed again by the next run.
+
+        Args:
+            only: ids of the cases that count, if not all: the newest of a point may be of other code.
         """
         found = sorted(filter(None, map(_record, (self.folder / "cases").glob("*.json"))), key=lambda r: r.finished)
         try:
             names = self.about().get("coordinates")
         except ValueError:
             names = None
-        shown = [r for r in found if names is None or sorted(r.coordinates) == sorted(names)]
+        asked = [r for r in found if only is None or r.id in only]
+        shown = [r for r in asked if names is None or sorted(r.coordinates) == sorted(names)]
         newest = {(record.ask, json.dumps(dict(record.coordinates), sort_keys=True)): record for record in shown}
         return sorted(newest.values(), key=lambda r: (r.ask, [_order(v) for v in r.coordinates.values()]))
 

@@ -13,8 +13,6 @@ from hitherto.report.reading import duration
 from hitherto.report.results import TELLING, Results, outcome_of, plural, results_of
 from hitherto.report.verdict import capitalised
 
-SIZES = {"ci": "a trial at the smallest size", "paper": "size paper", "cluster": "size cluster"}
-
 
 @dataclass(frozen=True)
 class Part:
@@ -32,6 +30,13 @@ class Part:
     wanted: Container[str]
     missing: int
     errors: Sequence[str]
+
+    @property
+    def wanting(self) -> bool:
+        """Whether a case fails or is missing."""
+        return (
+            not self.store or bool(self.missing) or any(r.outcome == "fails" for r in self.store.records(self.wanted))
+        )
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,8 @@ def paper_page(reproduced: Reproduced) -> str:
     text = template("reproduction").render(
         paper=_cited(reproduced.paper),
         headline=_headline(shown),
-        unmatched=_unmatched(reproduced, shown),
+        unmatched=_unmatched(shown),
+        lost=_lost(reproduced),
         claims=[(name, [_line(claims, ask) for ask in asks]) for name, asks in _by_author(claims).items() if asks],
         experiments=[section(results, _anchor(results.name)) for results in shown.experiments],
         made=_made(reproduced, shown),
@@ -125,7 +131,8 @@ def _card(reproduced: Reproduced) -> dict[str, Any]:
     return dict(
         paper=_cited(reproduced.paper),
         headline=_headline(shown),
-        unmatched=_unmatched(reproduced, shown),
+        unmatched=_unmatched(shown),
+        lost=_lost(reproduced),
         claims=_outcomes(shown.claims),
         figures=sum(len(all_charts(results)) for results in shown.experiments),
         count=len(shown.records),
@@ -140,16 +147,20 @@ def _cited(paper: Paper) -> dict[str, str]:
 
 def _headline(shown: _Shown) -> list[str]:
     """Of the claims, and of the experiments."""
-    every = [record for results in shown.experiments for record in results.records]
     counted = ", ".join(f"{count} {plural(name, count)}" for name, count in _outcomes(shown.claims).items())
-    checked = [record for record in every if record.outcome != "measured"]
-    said = [f"{len(shown.claims.asks)} claims in {len(shown.claims.records)} cases: {counted}."]
+    compared = [[r for r in results.records if r.outcome != "measured"] for results in shown.experiments]
+    checked = [record for records in compared for record in records]
+    claims, cases = _several(len(shown.claims.asks), "claim"), _several(len(shown.claims.records), "case")
+    said = [f"{claims} in {cases}: {counted}."]
     if checked:
         held = sum(record.outcome == "holds" for record in checked)
-        said.append(
-            f"{held:,} of {len(checked):,} comparisons with theory hold in {len(shown.experiments)} experiments."
-        )
+        experiments = _several(sum(map(bool, compared)), "experiment")
+        said.append(f"{held:,} of {len(checked):,} comparisons with theory hold in {experiments}.")
     return said
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _outcomes(claims: Results) -> Counter[str]:
@@ -204,8 +215,8 @@ def _compared(record: Record, relation: str) -> str:
     return f"{told(record.measured[0])} {sign} {told(record.predicted)}"
 
 
-def _unmatched(reproduced: Reproduced, shown: _Shown) -> list[str]:
-    """What does not agree with theory, and what could not be asked, in sentences."""
+def _unmatched(shown: _Shown) -> list[str]:
+    """What does not agree with theory, in sentences."""
     said = []
     for results in (shown.claims, *shown.experiments):
         for ask in results.asks:
@@ -215,11 +226,15 @@ def _unmatched(reproduced: Reproduced, shown: _Shown) -> list[str]:
                     said.append(f"{ask}: {_counted(records)}. {capitalised(_worst(records).reason)}.")
                 else:
                     said.append(f"{ask} in {results.name}: {outcome_of(records)}.")
-    return [*said, *filter(None, map(_lost, (reproduced.claims, *reproduced.experiments)))]
+    return said
 
 
-def _lost(part: Part) -> str:
+def _lost(reproduced: Reproduced) -> list[str]:
     """What could not be computed, and why."""
+    return [*filter(None, map(_lost_of, (reproduced.claims, *reproduced.experiments)))]
+
+
+def _lost_of(part: Part) -> str:
     if not part.store:
         return f"{part.name} was not run: {part.errors[0] if part.errors else 'its turn has not come yet'}."
     if not part.missing:

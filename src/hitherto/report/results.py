@@ -43,7 +43,7 @@ class Results:
 
 def results_of(store: Store, only: Container[str] | None = None) -> Results:
     """Read a store once; `only` the records with these ids, if given."""
-    about, records = store.about(), [r for r in store.records() if only is None or r.id in only]
+    about, records = store.about(), store.records(only)
     known = about.get("asks", {})
     asks = known | {record.ask: {} for record in records if record.ask not in known}
     order = {ask: place for place, ask in enumerate(asks)}

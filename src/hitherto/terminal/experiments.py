@@ -31,7 +31,7 @@ def run_experiment(name: str, out: Path, size: str, workers: int | None, schedul
     """Run an experiment to the end, showing progress; what is recorded already is not done again.
 
     Returns:
-        Exit status: 1 if a claim fails or a case could not be computed.
+        Exit status: 1 if a claim fails or a case could not be computed, now or when it was recorded.
     Raises:
         ValueError: for an unknown name or size, a folder that cannot be used, or nobody at the scheduler's address.
     """
@@ -43,12 +43,13 @@ def run_experiment(name: str, out: Path, size: str, workers: int | None, schedul
         f"{experiment.id}, {size}: {len(wanted)} cases, {len(wanted) - missing} recorded, {missing} to do", flush=True
     )
     outcomes: Counter[str] = Counter()
-    failures = []
+    failures: list[Record | Failure] = []
     with mapper(workers, scheduler) as map_jobs, progress(missing) as advance:
         for result in run(experiment, out, size, map_jobs=map_jobs):
             outcomes[result.outcome if isinstance(result, Record) else "error"] += 1
-            failures += [result] if isinstance(result, Failure) or result.outcome == "fails" else []
+            failures += [result] if isinstance(result, Failure) else []
             advance(in_words(result))
+    failures += [record for record in store.records({job.id for job in wanted}) if record.outcome == "fails"]
     for failure in failures:
         print(f"! {in_words(failure)}")
     print(", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common()) or "nothing to do")

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from hitherto.core.experiment import Failure, Work
 from hitherto.core.store import Record
-from hitherto.reproducing import chosen, reproduce
+from hitherto.reproducing import chosen, reproduce, reproduced
 from hitherto.terminal.experiments import FAILED, in_words, mapper, progress
 
 
@@ -21,7 +22,7 @@ def reproduce_papers(
     Args:
         folders: of the records, and of the site.
     Returns:
-        Exit status: 1 if a claim fails or a case could not be computed.
+        Exit status: 1 if a claim fails or a case could not be computed, now or when it was recorded.
     Raises:
         ValueError: for an unknown paper or size, or folders that cannot be used.
     """
@@ -49,4 +50,10 @@ def reproduce_papers(
         index = reproduce(paper, out, results=results, size=size, map_jobs=map_jobs, watch=watch)
     print(", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common()) or "nothing to do")
     print(f"Site: {index}")
-    return FAILED if outcomes["fails"] or outcomes["error"] else 0
+    return FAILED if any(_wanting(one, results) for one in chosen(paper)) else 0
+
+
+def _wanting(paper: ModuleType, results: Path) -> bool:
+    """Whether a case of a paper fails or is missing."""
+    found = reproduced(paper, results)
+    return found is None or any(part.wanting for part in (found.claims, *found.experiments))
