@@ -194,6 +194,21 @@ def test_a_profile_comes_back_from_its_file(twice, tmp_path):
         saved_profile(tmp_path / "no.json")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"estimates": [], "provenance": {}}',
+        '{"estimates": [{"axes": []}], "provenance": {}}',
+        "[]",
+        '{"estimates": 3}',
+    ],
+)
+def test_what_is_no_profile_is_refused(text, tmp_path):
+    (tmp_path / "other.json").write_text(text)
+    with pytest.raises(ValueError, match="holds none"):
+        saved_profile(tmp_path / "other.json")
+
+
 def test_models_of_different_input_sizes_share_no_inputs(small):
     wide = hitherto.build(hitherto.RNN(2, 3), 0)
     with pytest.raises(ValueError, match="the same inputs were asked for all models, and these take 1 and 2 channels"):

@@ -17,6 +17,7 @@ from hitherto.core.difference import Difference
 from hitherto.core.model import Model
 from hitherto.core.quantity import Estimate, Quantity
 from hitherto.profiling import Note, Profile, Settings, profile
+from hitherto.report.reading import listed
 
 ALIKE = {
     "input_law": "the inputs' law",
@@ -145,12 +146,14 @@ def saved_profile(path: str | Path) -> Profile:
     try:
         record = json.loads(Path(path).read_text())
         estimates = tuple(map(_estimate, record["estimates"]))
-        return Profile(estimates, record["provenance"])
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        if not isinstance(record["provenance"], dict) or not estimates:
+            raise ValueError("it has no estimates, or does not say how they were made")
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} was given for a saved profile and holds none ({error}); write one with "
             f"`hitherto profile MODEL --json {path}`"
         ) from error
+    return Profile(estimates, record["provenance"])
 
 
 def _estimate(record: Mapping[str, Any]) -> Estimate:
@@ -201,7 +204,7 @@ def _input_sizes(compared: Sequence[Model | Profile], inputs: np.ndarray | None)
     sizes = sorted({one.architecture.input_size for one in compared if isinstance(one, Model)})
     if inputs is not None and len(sizes) > 1:
         raise ValueError(
-            f"the same inputs were asked for all models, and these take {_listed(sizes)} channels; leave the inputs "
+            f"the same inputs were asked for all models, and these take {listed(sizes)} channels; leave the inputs "
             "out, so that each is driven by white noise of its own, or compare models of one input size"
         )
     return sizes
@@ -223,21 +226,15 @@ def _findings(names: Sequence[str], profiles: Sequence[Profile], sizes: list[int
     found = []
     if len(sizes) > 1:
         found.append(
-            f"the models take {_listed(sizes)} input channels: each was driven by white noise of its own, so their "
+            f"the models take {listed(sizes)} input channels: each was driven by white noise of its own, so their "
             "inputs are not the same"
         )
     facts = [p.provenance for p in profiles]
     for key in DRIVEN_ALIKE:
         given = [fact.get(key) for fact in facts]
         if len(set(given)) > 1:
-            found.append(f"the models were not driven by the same inputs: {key} {_listed(given)}")
+            found.append(f"the models were not driven by the same inputs: {key} {listed(given)}")
     own = [fact.get("findings", ()) for fact in facts]
     shared = [text for text in own[0] if all(text in other for other in own[1:])]
     apart = [f"{n}: {text}" for n, texts in zip(names, own, strict=True) for text in texts if text not in shared]
     return tuple(dict.fromkeys((*found, *shared, *apart)))
-
-
-def _listed(values: Sequence[Any]) -> str:
-    """ "1, 2 and 3"."""
-    *most, last = map(str, values)
-    return f"{', '.join(most)} and {last}" if most else last

@@ -16,7 +16,7 @@ from hitherto.advice.cells import drawn, gate_biases
 from hitherto.advice.draws import draw, measured
 from hitherto.advice.learning import Course, law, response_variances
 from hitherto.advice.models import architecture, fresh, training
-from hitherto.advice.page import advice_page
+from hitherto.advice.page import advice_page, pareto_figure
 from hitherto.advice.request import Number, Request
 from hitherto.advice.verification import recall, verify_advice
 from hitherto.core.claim import Case
@@ -302,7 +302,7 @@ def test_verification_sets_measured_recall_beside_predictions(tmp_path, monkeypa
     assert [row.lag for row in found.rows] == [2, 4, 8] * 4
     assert found.rows[0].option.candidate == advice.best.candidate
     assert all(row.reached != row.option.candidate.naive for row in found.rows)
-    assert (found.agreeing, found.pairs, found.held) == (6, 6, True)
+    assert (found.pairs, found.agreeing, found.tied, found.held) == (6, 4, 2, True)
     again = verify_advice(advice, tmp_path, map_jobs=lambda jobs: iter([pytest.fail(str(job)) for job in jobs]))
     assert [row.measured.value for row in again.rows] == [row.measured.value for row in found.rows]
 
@@ -311,7 +311,45 @@ def test_a_ranking_that_does_not_hold_is_told(tmp_path, monkeypatch):
     upside_down = Measurement("advice.stub", "recall", lambda case: stub(case) if case.candidate.naive else _nothing())
     monkeypatch.setattr(verification, "RECALL", upside_down)
     found = verify_advice(advise(1, 1, families=("rnn",)), tmp_path)
-    assert (found.agreeing, found.pairs, found.held) == (2, 6, False)
+    assert (found.pairs, found.agreeing, found.tied, found.held) == (6, 0, 2, False)
+
+
+def test_a_ranking_without_differences_is_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(verification, "RECALL", Measurement("advice.stub", "recall", lambda case: _nothing()))
+    found = verify_advice(advise(1, 1, families=("rnn",)), tmp_path)
+    assert (found.pairs, found.agreeing, found.tied, found.held) == (6, 0, 6, False)
+
+
+@pytest.mark.parametrize(("wishes", "needs"), [(dict(rank=3), "3 states"), (dict(nonlinear=True), "products")])
+def test_no_delay_is_trained_where_other_memory_is_asked(wishes, needs, tmp_path):
+    with pytest.raises(ValueError, match=f"answers that need {needs}, and it trains delays, which need 51 states"):
+        verify_advice(advise(50, 1, **wishes), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_recall_of_a_delay_is_not_promised_of_fewer_states():
+    best = advise(50, 1, rank=3, families=("rnn",)).best
+    assert best.numbers["predicted recall"].value is None
+    assert best.numbers["learning steps"].condition.endswith("of the lag alone, as in a delay")
+
+
+def test_what_was_not_measured_is_not_said_to_be_unlearnable():
+    assert advise(300, 1, families=("lstm",)).sentence.endswith("whose learning was not measured.")
+
+
+def test_of_what_falls_short_the_farthest_is_named():
+    advice = advise(30, 4, parameters=500)
+    within = [option["copy reach"] for option in advice.options if option.price <= 500]
+    assert f"cannot copy over more than {max(within):.0f} steps" in advice.sentence
+
+
+def test_effective_prices_stand_against_an_effective_budget():
+    advice = advise(10, 1, parameters=60, cost="effective", families=("rnn",))
+    assert all(option.price <= 60 for option in advice.options if not option.obstacles)
+    assert any(option.candidate.parameters > 60 for option in advice.options if not option.obstacles)
+    marked = pareto_figure(advice).axes[0].lines
+    assert {float(line.get_xdata()[0]) for line in marked} >= {float(option.price) for option in advice.pareto}
+    assert "effective parameters" in advice.sentence
 
 
 def _nothing():

@@ -125,8 +125,16 @@ def test_information_of_a_noisy_copy():
 def test_runs_are_fewer_where_there_are_more_numbers():
     rng = np.random.default_rng(0)
     assert len(places(500, 1, 3, rng)) == 40
-    assert len(places(20_000, 95, 3, rng)) == 10
+    assert len(places(20_000, 95, 3, rng)) == 20
     assert memory_demand(chain(1, steps=1000), symbols=True).gains[0].shuffles == 39
+
+
+@pytest.mark.parametrize("rows", [500, 1003])
+def test_every_shuffle_moves_every_step(rows):
+    order, *shuffles = places(rows, 1, 3, np.random.default_rng(0))
+    for one in shuffles:
+        assert sorted(one) == list(order)
+        assert (one != order).all()
 
 
 def test_one_hot_of_95_channels_is_tried_by_what_fits():

@@ -22,6 +22,7 @@ class Option:
 
     Attributes:
         candidate: what it is.
+        price: its parameters, as the request counts them.
         numbers: by name; each names its theory or measurement and its conditions.
         obstacles: why it cannot do what is asked; none for options that may.
         trusted: whether its learning steps are a prediction; else they are a bound from a draw, or beyond the widths
@@ -29,6 +30,7 @@ class Option:
     """
 
     candidate: Candidate
+    price: int
     numbers: Mapping[str, Number]
     obstacles: tuple[str, ...]
     trusted: bool
@@ -46,7 +48,7 @@ class Option:
             bool(self.obstacles),
             not self.trusted,
             math.inf if math.isnan(steps) else steps,
-            self.candidate.parameters,
+            self.price,
         )
 
 
@@ -73,8 +75,8 @@ class Advice:
 
     @cached_property
     def pareto(self) -> tuple[Option, ...]:
-        """Feasible options that no other beats in both parameters and learning steps, smallest first."""
-        able = sorted((o for o in self.options if _comparable(o)), key=lambda o: (o.candidate.parameters, o.order))
+        """Feasible options that no other beats in both price and learning steps, cheapest first."""
+        able = sorted((o for o in self.options if _comparable(o)), key=lambda o: (o.price, o.order))
         front: list[Option] = []
         for option in able:
             if not front or option["learning steps"] < front[-1]["learning steps"]:
@@ -130,7 +132,8 @@ def advise(
 def advised(request: Request, seed: int = 0) -> Advice:
     """`advise` for a request that is made already."""
     options = tuple(sorted((assessed(c, request, seed) for c in candidates(request)), key=lambda o: o.order))
-    return Advice(request, options, _sentence(options[0], request), _changes(options, request))
+    sentence = _refusal(options, request) if options[0].obstacles else _sentence(options[0], request)
+    return Advice(request, options, sentence, _changes(options, request))
 
 
 def assessed(candidate: Candidate, request: Request, seed: int = 0) -> Option:
@@ -139,7 +142,8 @@ def assessed(candidate: Candidate, request: Request, seed: int = 0) -> Option:
     numbers = [*cost(candidate, request), *holding(candidate, request), *learning(candidate, request, drawn)]
     numbers += stability(candidate, request, drawn)
     trusted = candidate.linear and not doubt(candidate, request)
-    return Option(candidate, {number.name: number for number in numbers}, obstacles(candidate, request), trusted)
+    named = {number.name: number for number in numbers}
+    return Option(candidate, candidate.counted(request.cost), named, obstacles(candidate, request), trusted)
 
 
 def _comparable(option: Option) -> bool:
@@ -147,17 +151,31 @@ def _comparable(option: Option) -> bool:
 
 
 def _sentence(best: Option, request: Request) -> str:
-    wanted = (
-        f"{request.channels:,} channel{'s' * (request.channels > 1)} over {request.lag:,} step{'s' * (request.lag > 1)}"
-    )
-    if best.obstacles:
-        return f"Nothing that was tried keeps {wanted} with {request.budget:,} parameters: {best.candidate.name} " + (
-            f"comes nearest, but: {'; '.join(best.obstacles)}."
-        )
     steps = best["learning steps"]
     learned = f"{'at least ' * (not best.trusted)}{steps:,.0f} step{'s' * (steps > 1)}"
     told = f"learned in {learned} of gradient descent" if math.isfinite(steps) else "which a fresh draw does not learn"
-    return f"For {wanted} take {best.candidate.described}: {best.candidate.parameters:,} parameters, {told}."
+    if math.isnan(steps):
+        told = "whose learning was not measured"
+    return f"For {_wanted(request)} take {best.candidate.described}: {_priced(best.price, request)}, {told}."
+
+
+def _refusal(options: Sequence[Option], request: Request) -> str:
+    """That none can do it, and why not the one within the budget that reaches farthest."""
+    fitting = [option for option in options if option.price <= request.budget] or options
+    near = max(fitting, key=lambda o: (not (request.nonlinear and o.candidate.linear), o["copy reach"]))
+    return (
+        f"Nothing that was tried keeps {_wanted(request)} with {_priced(request.budget, request)}: "
+        f"{near.candidate.name} comes nearest, but: {'; '.join(near.obstacles)}."
+    )
+
+
+def _wanted(request: Request) -> str:
+    channels, lag = request.channels, request.lag
+    return f"{channels:,} channel{'s' * (channels > 1)} over {lag:,} step{'s' * (lag > 1)}"
+
+
+def _priced(price: int, request: Request) -> str:
+    return f"{price:,} {'effective ' * (request.cost == 'effective')}parameters"
 
 
 def _changes(options: tuple[Option, ...], request: Request) -> tuple[str, ...]:
@@ -165,21 +183,21 @@ def _changes(options: tuple[Option, ...], request: Request) -> tuple[str, ...]:
     if not able:
         return (f"The rank that is asked for is {demanded_rank(request):,}: a larger budget, or a shorter lag.",)
     best, found = able[0], []
-    smallest = min(able, key=lambda option: option.candidate.parameters)
+    smallest = min(able, key=lambda option: option.price)
     if smallest is not best:
-        found.append(f"Fewer than {best.candidate.parameters:,} parameters: {_brief(smallest)}.")
+        found.append(f"Fewer than {_priced(best.price, request)}: {_brief(smallest, request)}.")
     if best["copy reach"] < 4 * request.lag and request.rank is None:
         found.append(f"A lag above {best['copy reach']:,.0f}: more states; these cannot copy over more steps.")
     if best.candidate.linear and (other := next((o for o in able if not o.candidate.linear), None)):
-        found.append(f"Answers that are no sum of functions of single inputs: {_brief(other)}.")
+        found.append(f"Answers that are no sum of functions of single inputs: {_brief(other, request)}.")
     rivals = [o for o in able[1:] if o.trusted and o.candidate.start.law != best.candidate.start.law]
     if rivals:
-        found.append(f"Training that does not get on, whatever the prediction: {_brief(rivals[0])}.")
+        found.append(f"Training that does not get on, whatever the prediction: {_brief(rivals[0], request)}.")
     return tuple(found)
 
 
-def _brief(option: Option) -> str:
-    return f"{option.candidate.name}, {option.candidate.parameters:,} parameters"
+def _brief(option: Option, request: Request) -> str:
+    return f"{option.candidate.name}, {_priced(option.price, request)}"
 
 
 def _option_dict(option: Option) -> dict[str, Any]:
@@ -187,6 +205,7 @@ def _option_dict(option: Option) -> dict[str, Any]:
     return {
         "name": candidate.name,
         "candidate": plain(vars(candidate) | {"start": vars(candidate.start)}),
+        "price": option.price,
         "feasible": not option.obstacles,
         "obstacles": list(option.obstacles),
         "trusted": option.trusted,

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
-from hitherto.advice.gains import FOLDS, Fit, Rows, Runs, least_squares
+from hitherto.advice.gains import FOLDS, Fit, Rows, Runs, chance_of, least_squares
 
 CLIP = 5.0  # standard deviations
 DEGREES = (2, 3, 8)  # of the products that are tried
@@ -25,7 +25,7 @@ def numbers_of(name: str, given: np.ndarray) -> Series:
         ValueError: for anything but finite real numbers (time), (time, channel) or (sequence, time, channel).
     """
     found = np.asarray(given)
-    if found.dtype.kind not in "iufb" or not 1 <= found.ndim <= 3:
+    if found.dtype.kind not in "iufb" or not 1 <= found.ndim <= 3 or 0 in found.shape[1:]:
         raise ValueError(
             f"{name} must be real numbers (time), (time, channel) or (sequence, time, channel), got "
             f"{found.dtype} of shape {found.shape}; symbols are whole numbers and want symbols=True (--symbols)"
@@ -129,7 +129,7 @@ def information(
     every = np.array(found).reshape(reach + 1, -1, *found[0].shape).max((1, 4))  # lag, left out, run
     whole, without = every[:, 0], every[:, 1:, 0]
     error = np.sqrt((FOLDS - 1) * without.var(1))
-    return whole[:, 0], error, float(np.quantile(whole[:, 1:].max(0), 0.95))
+    return whole[:, 0], error, chance_of(whole[:, 1:].max(0))
 
 
 def _bins(columns: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "row column_bin"]:

@@ -161,16 +161,19 @@ def memory_demand(
             channels than fit in 500 columns and an eighth of the steps at two lags, or what is no symbol.
 
     Cost: columns^2 x steps for up to 500 columns of each of five kinds of features: seconds. Symbols: a sort of the
-    steps for each length of context and each of 10 to 40 runs: 100,000 characters of text take some ten seconds.
+    steps for each length of context and each of 20 to 40 runs: 100,000 characters of text take some twenty seconds.
     Does not tell: memory that none of these features show, such as a parity of far inputs, or contexts too long to come
     again in so many symbols; nor that of a series that is not stationary.
     Source: our derivation; Cholesky factors of leading blocks, Witten-Bell back-off and the correction of Miller and
     Madow are textbook.
     """
+    longest = LONGEST if longest is None else longest
+    if longest < 1:
+        raise ValueError(f"a memory demand was asked for with longest={longest}; give a lag from 1 on")
     if symbols:
-        return _of_symbols(*_pair(inputs, targets, streams.codes_of, streams.MOST_SYMBOLS), longest or LONGEST, seed)
+        return _of_symbols(*_pair(inputs, targets, streams.codes_of, streams.MOST_SYMBOLS), longest, seed)
     x, y = _pair(inputs, targets, amounts.numbers_of, MOST_ROWS)
-    return _of_numbers(x, y, longest or LONGEST, seed, tuple(_doubts(np.asarray(inputs).dtype.kind, x)))
+    return _of_numbers(x, y, longest, seed, tuple(_doubts(np.asarray(inputs).dtype.kind, x)))
 
 
 def request_of(demand: MemoryDemand, **wishes: Any) -> Request:

@@ -21,7 +21,6 @@ class Draw:
         lags: at which `speeds` are known.
         speeds: |d r_j / d weights|^2, where r_j is the mean response of one output to its input j steps ago: how fast
             gradient descent moves lag j, which for linear cells is the memory prior rho_j.
-        output: mean square of one fresh output.
         horizon: lag from which |dh[t]/dx[t-k]| stays below 1% of its peak; None if not within `reach`.
         reach: the longest lag that was followed.
         lyapunov: the largest exponent, per step.
@@ -30,7 +29,6 @@ class Draw:
 
     lags: Int[np.ndarray, " lag"]
     speeds: Float[np.ndarray, " lag"]
-    output: float
     horizon: int | None
     reach: int
     lyapunov: float
@@ -68,7 +66,6 @@ def measured(cell: Cell, lags: Int[np.ndarray, " any"], rng: np.random.Generator
     return Draw(
         lags=lags,
         speeds=_speeds(cell, run, lags),
-        output=float(np.square(run.hidden[BURN:] @ cell.readout[0]).mean()),
         horizon=_horizon(cell, run),
         reach=reach,
         lyapunov=_lyapunov(cell, run, rng),

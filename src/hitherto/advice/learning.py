@@ -86,13 +86,15 @@ def learning(candidate: Candidate, request: Request, drawn: Draw | None) -> tupl
     told = _conditions(candidate, request)
     small, lag = scaled(law(candidate), request.lag)
     cost, course = _course(small, lag, candidate.channels)
-    recall = 1 - course.loss(request.steps)
     if request.rank is None:
-        recall = min(recall, 1 - copy_loss_floor(candidate.states, candidate.channels, request.lag, request.length))
+        floor = copy_loss_floor(candidate.states, candidate.channels, request.lag, request.length)
+        recall, why = max(0.0, 1 - max(course.loss(request.steps), floor)), told
+    else:
+        recall, why = None, "not covered: it is that of a delay, and fewer states are asked"
     return (
         Number("cost of the lag", cost, "times the quickest lag", LINEAR_BIAS, told),
         Number("learning steps", course.steps(), "steps", LINEAR_BIAS, told),
-        Number("predicted recall", max(0.0, recall), "R^2", f"{LINEAR_BIAS} and depth", told),
+        Number("predicted recall", recall, "R^2", f"{LINEAR_BIAS} and depth", why),
     )
 
 
@@ -132,6 +134,8 @@ def _conditions(candidate: Candidate, request: Request) -> str:
     if candidate.depth > 1:
         told.append("layers of Gaussian entries")
     told.append(doubt(candidate, request))
+    if request.rank is not None:
+        told.append("of the lag alone, as in a delay")
     if candidate.start.law == "ring":
         told.append("as for orthogonal matrices, whose lags are less coupled where width is finite")
     if candidate.start.law == "modes" and request.lag > LARGEST_KERNEL:

@@ -72,10 +72,10 @@ def pareto_figure(advice: Advice) -> Figure:
         for option in advice.options:
             _mark(axes, option)
         front = advice.pareto
-        line = [o.candidate.parameters for o in front], [_height(o) for o in front]
+        line = [o.price for o in front], [_height(o) for o in front]
         axes.plot(*line, color=INK, linewidth=1, zorder=1)
         axes.axvline(advice.request.budget, color=SOFT, linewidth=1, linestyle=DASHES)
-        axes.set_xlabel("parameters (dashed: budget)")
+        axes.set_xlabel(f"{'effective ' * (advice.request.cost == 'effective')}parameters (dashed: budget)")
         axes.set_ylabel("steps of gradient descent to learn the lag")
         axes.legend(*_unique(axes), loc="best")
         for axis in (axes.xaxis, axes.yaxis):
@@ -154,9 +154,9 @@ def _mark(axes: Axes, option: Option) -> None:
     colour = SERIES[list(MARKS).index(family)]
     face = colour if option.trusted else "none"
     look = dict(marker=MARKS[family], color=colour, markerfacecolor=face, markersize=7, linestyle="")
-    axes.plot(option.candidate.parameters, height, label=family, alpha=0.4 if option.obstacles else 1, **look)
+    axes.plot(option.price, height, label=family, alpha=0.4 if option.obstacles else 1, **look)
     if option.obstacles:
-        axes.plot(option.candidate.parameters, height, marker="x", color=SOFT, markersize=7)
+        axes.plot(option.price, height, marker="x", color=SOFT, markersize=7)
 
 
 def _height(option: Option) -> float:

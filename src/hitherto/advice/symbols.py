@@ -13,6 +13,7 @@ from hitherto.advice.gains import (
     Fit,
     Loss,
     ago,
+    chance_of,
     fit_of,
     lagged,
     least_squares,
@@ -190,7 +191,7 @@ def information(
         found.append(np.array([_shared(table) for table in [whole, *(whole - counts), *shuffled]]))
     every = np.array(found)
     error = np.sqrt((FOLDS - 1) * every[:, 1 : FOLDS + 1].var(1))
-    return every[:, 0], error, float(np.quantile(every[:, FOLDS + 1 :].max(0), 0.95))
+    return every[:, 0], error, chance_of(every[:, FOLDS + 1 :].max(0))
 
 
 def _counts(codes: tuple[np.ndarray, ...], shape: tuple[int, ...]) -> Int[np.ndarray, "..."]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hitherto.advice.adviser import Advice, Option, assessed
 from hitherto.advice.candidates import Candidate, naive, naive_gated
@@ -11,7 +12,7 @@ from hitherto.advice.learning import LEARNED
 from hitherto.advice.request import Request
 from hitherto.core.claim import Case
 from hitherto.core.experiment import Experiment, Failure, Job, Measurement, Plot, jobs, run
-from hitherto.core.quantity import HELD_OUT_R2, Estimate
+from hitherto.core.quantity import HELD_OUT_R2, Estimate, plain
 from hitherto.core.store import Record, Store
 from hitherto.measures.task_loss import task_loss
 from hitherto.tasks.delay import DelayedCopy
@@ -54,18 +55,25 @@ class Verification:
 
     Attributes:
         rows: option by option, in the order of the advice, naive ones last; lags rising.
-        agreeing, pairs: at the lag that was asked for, how many pairs recall in the order of the advice, or differ in
-            the other by less than 0.01 or two standard errors.
+        pairs: of options at the lag that was asked for.
+        agreeing: how many of them recall in the order of the advice.
+        tied: how many differ by less than 0.01 or two standard errors.
     """
 
     rows: tuple[Trained, ...]
-    agreeing: int
     pairs: int
+    agreeing: int
+    tied: int
 
     @property
     def held(self) -> bool:
-        """Whether the whole ranking held."""
-        return self.agreeing == self.pairs
+        """Whether some pairs recall in the order of the advice, and none in the other."""
+        return 0 < self.agreeing == self.pairs - self.tied
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain JSON values."""
+        counted = dict(pairs=self.pairs, agreeing=self.agreeing, tied=self.tied, held=self.held)
+        return counted | {"rows": [_row_dict(row) for row in self.rows]}
 
 
 def verify_advice(
@@ -82,10 +90,12 @@ def verify_advice(
         seed: of weights and batches.
         map_jobs: as for `core.experiment.run`, to train on worker processes or a Dask cluster.
     Raises:
-        ValueError: if a training fails, or the folder cannot be used.
+        ValueError: if answers need products or fewer states than a delay, so that it is no matching task; if a training
+            fails, or the folder cannot be used.
 
     Cost: steps x 32 sequences of 2 lag + 2 steps for each of some ten trainings: minutes.
     """
+    _refuse_other_tasks(advice.request)
     experiment, options = _experiment(advice, seed)
     for result in run(experiment, out, map_jobs=map_jobs):
         if isinstance(result, Failure):
@@ -97,7 +107,8 @@ def verify_advice(
     rows = tuple(_row(job, records[job.id], advice.request, seed) for job in planned)
     asked = [row for row in rows if row.lag == advice.request.lag]
     pairs = [(a, b) for i, a in enumerate(asked) for b in asked[i + 1 :]]
-    return Verification(rows, sum(_in_order(a, b) for a, b in pairs), len(pairs))
+    orders = [_order(first, second) for first, second in pairs]
+    return Verification(rows, len(pairs), orders.count(1), orders.count(0))
 
 
 def recall(case: Case) -> Estimate:
@@ -139,6 +150,33 @@ def _row(job: Job, record: Record, request: Request, seed: int) -> Trained:
     return Trained(option, job.case.lag, estimate, record.seconds)
 
 
-def _in_order(first: Trained, second: Trained) -> bool:
+def _order(first: Trained, second: Trained) -> int:
+    """1 if the first recalls more, -1 if the second does, 0 if they cannot be told apart."""
     error = math.hypot(float(first.measured.standard_error or 0), float(second.measured.standard_error or 0))
-    return float(first.measured.value) >= float(second.measured.value) - max(SAME, 2 * error)
+    difference = float(first.measured.value) - float(second.measured.value)
+    return 0 if abs(difference) <= max(SAME, 2 * error) else 1 if difference > 0 else -1
+
+
+def _row_dict(row: Trained) -> dict[str, Any]:
+    measured = row.measured
+    return {
+        "option": row.option.candidate.name,
+        "lag": row.lag,
+        "predicted": plain(vars(row.option.numbers["predicted recall"])),
+        "measured": float(measured.value),
+        "low": float(measured.low),  # type: ignore[arg-type]
+        "high": float(measured.high),  # type: ignore[arg-type]
+        "reached": row.reached,
+        "seconds": row.seconds,
+    }
+
+
+def _refuse_other_tasks(request: Request) -> None:
+    delayed = request.channels * (request.lag + 1)
+    if request.nonlinear or request.states < delayed:
+        needs = "products" if request.nonlinear else f"{request.states:,} states"
+        raise ValueError(
+            f"a verification was asked for of advice for answers that need {needs}, and it trains delays, which need "
+            f"{delayed:,} states and no products; train an option on your own task instead: `option.candidate.model` "
+            "and `.training(steps)` go into `hitherto.fit`"
+        )

@@ -50,7 +50,7 @@ def panel(settings: Settings) -> Panel:
     )
     told = _decision(settings, float(costs[settings.lag]), rank / length)
     decision = told if settings.recurrence == "linear" else as_of("a linear layer", told)
-    return Panel("linear_bias", TITLE, PAPER, facts, decision, _figure(settings, weights), _command(settings))
+    return Panel("linear_bias", TITLE, PAPER, facts, decision, _figure(settings, costs), _command(settings))
 
 
 def law(settings: Settings) -> Any:
@@ -145,8 +145,8 @@ def _decision(settings: Settings, cost: float, apart: float) -> str:
     )
 
 
-def _figure(settings: Settings, weights: Float[np.ndarray, " lag"]) -> Figure:
-    lags = np.arange(len(weights))
-    line = Line("speed of each lag", lags, weights / weights.max())
-    about = "Memory prior: how fast gradient descent moves each lag, the fastest being 1"
+def _figure(settings: Settings, costs: Float[np.ndarray, " lag"]) -> Figure:
+    lags = np.arange(len(costs))
+    line = Line("speed of each lag", lags, 1 / costs)
+    about = f"How fast gradient descent moves each lag in sequences of {len(costs):,} steps, the fastest being 1"
     return Figure(about, "lag (steps back)", "speed of learning (fastest is 1)", (line,), settings.lag, None, True)

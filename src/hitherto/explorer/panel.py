@@ -43,7 +43,7 @@ class Panel:
     paper: str
     facts: tuple[Fact, ...]
     decision: str
-    figure: Figure | None
+    figure: Figure
     command: str
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from hitherto.explorer.controls import RECURRENCES, Settings
 from hitherto.explorer.drawing import Figure, Line
-from hitherto.explorer.panel import OURS, Fact, Panel, percent, short
+from hitherto.explorer.panel import OURS, Fact, Panel, as_of, percent, short
 from hitherto.theory.unitary import defects, leak_spectrum
 
 PAPER = "Emami and others (2019), Input-Output Equivalence of Unitary and Contractive RNNs"
@@ -21,8 +21,15 @@ TITLE = "What leaks, and the orthogonal twin"
 def panel(settings: Settings) -> Panel:
     """Gain, leak and half-life by direction of W, what is left after the lag, and the states of the twin."""
     values = singular_values(settings)
-    facts = (_gain(values), *_leaks(values), _left(settings, values), _twin(settings, values))
-    return Panel("unitary", TITLE, PAPER, facts, _decision(settings, values), _figure(settings, values), COMMAND)
+    facts = (_gain(settings), *_leaks(settings, values), _left(settings, values), _twin(settings, values))
+    told = _decision(settings, values)
+    decision = told if settings.recurrence == "linear" else as_of("a linear layer", told)
+    return Panel("unitary", TITLE, PAPER, facts, decision, _figure(settings, values), COMMAND)
+
+
+def norm(settings: Settings) -> float:
+    """Largest singular value in the limit of great width: the edge of the law."""
+    return (2 if settings.initialisation == "gaussian" else 1) * math.sqrt(settings.kept)
 
 
 def singular_values(settings: Settings) -> Directions:
@@ -43,17 +50,18 @@ def singular_values(settings: Settings) -> Directions:
     return root * shares if settings.initialisation == "real-modes" else np.full(number, root)
 
 
-def _gain(values: Directions) -> Fact:
-    gain = float(values.max())
+def _gain(settings: Settings) -> Fact:
+    gain = norm(settings)
     kind = "contractive" if gain < 1 else "lossless at best" if gain == 1 else "not contractive, some directions grow"
     return Fact("gain", "Gain a step", short(gain), "the norm of W, in the limit of great width", f"largest; {kind}")
 
 
-def _leaks(values: Directions) -> tuple[Fact, ...]:
-    if values.max() > 1:
+def _leaks(settings: Settings, values: Directions) -> tuple[Fact, ...]:
+    if norm(settings) > 1:
         return (Fact("leak", "Energy that leaks a step", "not covered", OURS, "leaks are of a norm of at most 1"),)
     found, source = leak_spectrum(np.diag(values)), f"{OURS}: 1 - s^2 and ln 2 / (-ln s)"
-    middle, longest = float(np.median(found.leaks)), short(float(found.half_lives.max()))
+    middle, edge = float(np.median(found.leaks)), norm(settings)
+    longest = short(math.log(2) / -math.log(edge) if edge < 1 else math.inf)
     return (
         Fact("leak", "Energy that leaks a step", percent(middle), source, "of the median direction"),
         Fact("half-life", "Longest half-life", f"{longest} steps", source, "if the direction returns to itself"),
@@ -64,12 +72,13 @@ def _left(settings: Settings, values: Directions) -> Fact:
     share = _steps(settings, values)[0] ** settings.lag
     told = percent(share) if share <= 1 else f"{short(share)} times"
     source = "independent entries: nu^(k/2)" if _scrambles(settings) else "normal matrices: s^k"
-    return Fact("left", f"Left after {settings.lag} steps", told, source, f"of the amplitude of {_whose(settings)}")
+    whose = f"of the amplitude of {_whose(settings)}, in a linear layer"
+    return Fact("left", f"Left after {settings.lag} steps", told, source, whose)
 
 
 def _twin(settings: Settings, values: Directions) -> Fact:
     """States of an orthogonal network with the same map, or why there is none or none is known."""
-    name, gain, width = "States of an orthogonal twin", float(values.max()), settings.width
+    name, gain, width = "States of an orthogonal twin", norm(settings), settings.width
     if settings.recurrence not in COVERED:
         return Fact("twin", name, "not covered", "", f"{RECURRENCES[settings.recurrence]} cells are not of this kind")
     if gain > 1:
@@ -123,7 +132,7 @@ def _steps(settings: Settings, values: Directions) -> tuple[float, ...]:
     """What a step keeps of an amplitude: of a typical state where directions are mixed, else of best, median, worst."""
     if _scrambles(settings):
         return (settings.kept**0.5,)
-    return float(values.max()), float(np.median(values)), float(values.min())
+    return norm(settings), float(np.median(values)), float(values.min())
 
 
 def _scrambles(settings: Settings) -> bool:

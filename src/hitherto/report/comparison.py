@@ -17,14 +17,13 @@ from hitherto.report.comparison_verdict import (
     about,
     ends,
     key,
-    listed,
     status,
     title,
     value_of,
     written,
 )
 from hitherto.report.page import LABELS, LIMITS, fact, ranged, template
-from hitherto.report.reading import parts
+from hitherto.report.reading import listed, parts
 from hitherto.report.svg import svg
 from hitherto.report.table import in_words
 from hitherto.report.verdict import capitalised
@@ -119,7 +118,11 @@ def comparison_page(
         figures=[_shown(drawing) for drawing in _drawings(models, differences, provenances[0])],
         tables=[(part, _grouped(group)) for part, group in groupby(rows, key=lambda row: row.part)],
         statuses=[(name, what) for name, what in STATUSES if any(row.status == name for row in rows)],
-        facts=[(label, _facts(key, provenances)) for key, label in LABELS if any(p.get(key) for p in provenances)],
+        facts=[
+            (label, _facts(key, provenances))
+            for key, label in LABELS
+            if any(p.get(key) is not None for p in provenances)
+        ],
         assumptions=tuple(map(capitalised, assumed)),
         limits=[*SHARED_LIMITS, *(text for quantity, text in LIMITS if quantity in {d.quantity for d in differences})],
     )

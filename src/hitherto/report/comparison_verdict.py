@@ -13,7 +13,7 @@ from hitherto.core import quantity as q
 from hitherto.core.difference import LEVEL, OF_PEAK, Difference
 from hitherto.core.quantity import Estimate, Quantity
 from hitherto.report.drawing import peak
-from hitherto.report.reading import Reading, find, reading
+from hitherto.report.reading import Reading, find, listed, reading
 from hitherto.report.table import in_words
 from hitherto.report.verdict import capitalised
 
@@ -201,12 +201,6 @@ def _with_interval(found: Difference) -> str:
     """Says "−0.2, −0.9 to 0.5 steps"."""
     value, interval = written(found)
     return f"{value}, {interval} {found.quantity.unit}".rstrip()
-
-
-def listed(words: Sequence[str]) -> str:
-    """ "a, b and c"."""
-    *most, last = words or ("",)
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def title(subject: Subject, differences: Sequence[Difference], last: str) -> str:

@@ -190,3 +190,9 @@ def _scientific(value: float | int, place: int) -> str:
 def _signed(text: str) -> str:
     """With a typographic minus sign, and none before zero."""
     return text.replace("-", "−") if text.strip("-0.,") else text.lstrip("-")
+
+
+def listed(words: Iterable[object]) -> str:
+    """ "a, b and c"."""
+    *most, last = [*map(str, words)] or [""]
+    return f"{', '.join(most)} and {last}" if most else last

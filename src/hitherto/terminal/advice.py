@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -68,6 +67,8 @@ def print_advice(wishes: Wishes, checking: Checking, as_json: bool, out: Path | 
     """
     if out is not None:
         files.check_writable(out)
+    if not checking.verify and (checking.workers is not None or checking.scheduler is not None):
+        raise ValueError("--workers and --scheduler are for trainings; give --verify too, or leave them out")
     demand = _demand(wishes)
     advice = advised(_request(wishes, demand), wishes.seed)
     checked = _verified(advice, wishes.seed, checking) if checking.verify else None
@@ -77,8 +78,8 @@ def print_advice(wishes: Wishes, checking: Checking, as_json: bool, out: Path | 
 
         files.write(out, advice_page(advice, demand, rows).encode())
     if as_json:
-        found = advice.to_dict() | dict(demand=demand and demand.to_dict(), trained=rows)
-        print(json.dumps(found | (dict(held=checked.held, pairs=checked.pairs) if checked else {})))
+        trained = checked and checked.to_dict()
+        print(json.dumps(advice.to_dict() | dict(demand=demand and demand.to_dict(), trained=trained)))
         return
     _print(advice, demand)
     if checked is not None:
@@ -116,14 +117,9 @@ def _request(wishes: Wishes, demand: "MemoryDemand | None") -> Request:
 
 def _verified(advice: Advice, seed: int, checking: Checking) -> "Verification":
     from hitherto.advice.verification import verify_advice
-    from hitherto.core import cluster
+    from hitherto.terminal.experiments import mapper
 
-    mapping: AbstractContextManager[Any] = nullcontext()
-    if checking.workers is not None:
-        mapping = cluster.workers(checking.workers)
-    elif checking.scheduler is not None:
-        mapping = cluster.scheduler(checking.scheduler)
-    with mapping as map_jobs:
+    with mapper(checking.workers, checking.scheduler) as map_jobs:
         return verify_advice(advice, checking.results, seed=seed, map_jobs=map_jobs)
 
 
@@ -182,5 +178,7 @@ def _print_checked(checked: "Verification", rows: tuple[dict[str, str], ...]) ->
     for row in rows:
         grid.add_row(*row.values())
     console.print(grid)
-    told = "held" if checked.held else "did not hold"
-    console.print(f"The ranking {told}: {checked.agreeing} of {checked.pairs} pairs recall in its order.")
+    contrary = checked.pairs - checked.agreeing - checked.tied
+    told = "held" if checked.held else "did not hold" if contrary else "was not decided"
+    counted = f"{checked.agreeing} of {checked.pairs} pairs recall in its order, {contrary} in the other"
+    console.print(f"The ranking {told}: {counted}, {checked.tied} cannot be told apart.")

@@ -80,7 +80,7 @@ def _found(path: Path, layer: str | None) -> tuple[Model | Profile, dict[str, An
 
 def _told_apart(paths: Sequence[Path]) -> list[str]:
     """The files' names without endings, or with as many folders as tell them apart."""
-    for depth in range(1, max(len(path.parts) for path in paths) + 1):
+    for depth in range(1, max((len(path.parts) for path in paths), default=0) + 1):
         names = ["/".join(path.with_suffix("").parts[-depth:]) for path in paths]
         if len(set(names)) == len(names):
             return names
