@@ -298,6 +298,12 @@ def complex_values(*values: complex) -> list[Estimate]:
     return [Estimate(eigenvalues, value, axes=index, part=part) for part, value in parts.items()]
 
 
+def test_zeros_have_no_place_on_a_logarithmic_axis(tmp_path):
+    cases = [record(number(n), number(n), n=n) for n in range(3)]
+    ((_, _, how_to_read),) = experiment_figures(stored(tmp_path, *cases, log_y=True))
+    assert how_to_read.endswith("2 values of 0 have no place on these axes.")
+
+
 def test_complex_values_lie_in_one_plane_with_one_panel_a_case(tmp_path):
     every = [record(None, *complex_values(n, 1j), n=n) for n in (1, 2)]
     store = stored(tmp_path, *every)

@@ -343,17 +343,16 @@ def _how_to_read(
     answers: Sequence[Answer], curves: Sequence[Curve], frame: Frame, over: Sequence[str], more: int
 ) -> str:
     meaning = answers[0][1].get("meaning")
-    lost = sum(
-        int(np.isnan(frame.held(y)).sum())
-        for c in curves
-        for y in (c.measured.value, c.theory[1][: c.predicted * len(c.theory[1])])
-    )
+    drawn = [y for c in curves for y in (c.measured.value, c.theory[1][: c.predicted * len(c.theory[1])])]
+    lost = np.concatenate([y[np.isnan(frame.held(y))] for y in drawn])
+    values = f"value{'s' * (lost.size > 1)}{' of 0' * (lost.size > 0 and not lost.any())}"
+    has = "have" if lost.size > 1 else "has"
     sentences = (
         capitalised(f"{words(frame.kind[0])}: {meaning}.") if meaning else "",
         f"{'Theory and long' if curves[0].predicted else 'Long'} dashes are means over {' and '.join(over)}."
         if any(c.averaged for c in curves)
         else "",
-        f"{lost:,} value{'s have' if lost > 1 else ' has'} no place on these axes." if lost else "",
+        f"{lost.size:,} {values} {has} no place on these axes." if lost.size else "",
         f"{more:,} more charts like this are left out." if more > 0 else "",
     )
     return " ".join(filter(None, sentences))
