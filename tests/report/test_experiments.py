@@ -342,6 +342,19 @@ def test_other_code_and_versions_are_said(tmp_path):
     assert "2 sets of versions: 2 with hitherto 0.1.0; 1 with hitherto 0.0.1." in text
 
 
+def test_cases_of_other_kinds_have_other_code(tmp_path):
+    cells = {"a.RNN": "c0de", "a.LSTM": "01d"}
+    cases = [
+        replace(record(number(1), number(1), n=n, code=code), case={"layers": [{"kind": kind, "width": n}]})
+        for n, (kind, code) in enumerate(cells.items())
+    ]
+    assert "versions of its code" not in experiments_page([stored(tmp_path / "one", *cases)])
+    again = replace(cases[0], code="older", coordinates={"n": 2})
+    assert "2 versions of its code: 1 from c0de, 1 from older." in words(
+        experiments_page([stored(tmp_path / "more", *cases, again)])
+    )
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_hardly_any_record(tmp_path, count):
     text = experiments_page([stored(tmp_path, *squares(count))])
