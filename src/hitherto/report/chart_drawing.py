@@ -130,7 +130,7 @@ def _x_axis(axes: Axes, chart: Chart) -> None:
     elif _roomy(np.log(x) if log else x):
         axes.xaxis.set_major_locator(FixedLocator(x))
     else:
-        axes.xaxis.set_major_locator(LogLocator() if log else _plain_ticks(whole=bool(np.all(x % 1 == 0))))
+        axes.xaxis.set_major_locator(_log_ticks(x[0], x[-1]) if log else _plain_ticks(whole=bool(np.all(x % 1 == 0))))
 
 
 def _name_ticks(axes: Axes, names: Sequence[str]) -> None:

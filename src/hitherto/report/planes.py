@@ -73,8 +73,11 @@ def _plane(results: Results, real: Kind, imaginary: Kind) -> Plane:
 def drawn_plane(chart: Plane, titled: bool) -> Figure:
     """Points around a circle of radius 1."""
     rows, columns = math.ceil(len(chart.panels) / ACROSS), min(len(chart.panels), ACROSS)
+    width, height = np.ptp([[-1, 1], [-1, 1], *np.concatenate([v.T for v in chart.panels.values()])], axis=0)
+    lines = 1 + max(name.count(", ") for name in chart.panels)
+    row = 0.2 + 0.15 * lines + (SIZE[0] - 0.8) / columns * min(height / width, 1.2)
     with mpl.rc_context(SETTINGS):
-        figure = Figure(figsize=(SIZE[0], 0.6 + 2.3 * rows), layout="constrained")
+        figure = Figure(figsize=(SIZE[0], 0.6 + row * rows), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for axes, (name, values) in zip(panels, chart.panels.items(), strict=False):
             axes.add_patch(Circle((0, 0), 1, fill=False, color=SOFT, linewidth=1))
