@@ -165,8 +165,10 @@ def test_without_a_place_nothing_is_drawn(tmp_path):
 def test_long_tables_show_what_fails_first(tmp_path):
     records = [*squares(299), failing(300)]
     text = experiments_page([stored(tmp_path, *records)])
-    assert text.count('<td class="outcome') == 200
-    assert text.index('class="outcome fails"') < text.index('class="outcome"')
+    alone, every = text.split('<details class="cases">')
+    assert alone.count('<td class="outcome') == alone.count('<td class="outcome fails"') == 1
+    assert every.count('<td class="outcome') == 200
+    assert every.index('class="outcome fails"') < every.index('class="outcome"')
     assert "Left out here: 100 hold;" in text
     assert len(text) < 300_000
 
@@ -325,6 +327,15 @@ def test_numbers_beside_curves_have_an_axis_of_their_own(tmp_path):
     (_, over_lag, _), (_, over_n, _) = experiment_figures(stored(tmp_path, *both, x="lag", by=("n",)))
     assert over_lag.axes[0].get_xlabel() == "n (1)"
     assert over_n.axes[0].get_xlabel() == "n"
+
+
+def test_curves_and_values_are_named_in_the_order_of_their_numbers(tmp_path):
+    every = [record(number(1), number(1), n=n, width=w) for n in (1, 2) for w in (500, 3000, None, 60)]
+    store = stored(tmp_path, *every, by=("width",))
+    ((_, figure, _),) = experiment_figures(store)
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named[:4] == ["width 60", "width 500", "width 3000", "width none"]
+    assert "width 60, 500, 3000, none" in words(experiments_page([store]))
 
 
 def test_curves_show_one_seed_for_each_that_is_told_apart(tmp_path):

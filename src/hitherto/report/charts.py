@@ -19,6 +19,7 @@ from hitherto.report.results import (
     Results,
     as_float,
     as_floats,
+    in_order,
     label,
     outcome_of,
     place,
@@ -173,6 +174,12 @@ def _by_names(answers: Sequence[Answer], names: Sequence[str]) -> dict[str, list
     return _divided(answers, lambda answer: place(answer[0].coordinates, names))
 
 
+def _ordered(answers: Sequence[Answer], names: Sequence[str]) -> list[Answer]:
+    """By the values of these coordinates, so that curves are named in their order."""
+    orders = {name: in_order(record.coordinates.get(name) for record, _ in answers) for name in names}
+    return sorted(answers, key=lambda a: [orders[name].index(label(a[0].coordinates.get(name))) for name in names])
+
+
 def _comparable(answers: Sequence[Answer], by: Sequence[str]) -> list[list[Answer]]:
     """All together where each curve answers one question, otherwise question by question."""
     if all(len({record.ask for record, _ in curve}) == 1 for curve in _by_names(answers, by).values()):
@@ -186,6 +193,7 @@ def _over_grid(results: Results, kind: Kind, answers: Sequence[Answer]) -> list[
     answers = [answer for answer in answers if along in answer[0].coordinates]
     varying, _ = split(record.coordinates for record, _ in answers)
     by = [name for name in results.plot["by"] if name in varying and name != along]
+    answers = _ordered(answers, by)
     names, place = _places([record.coordinates[along] for record, _ in answers])
     depth = next(d for d in range(len(by) + 1) if _most_curves(answers, by, d) <= len(SERIES))
     drawn = {

@@ -23,6 +23,7 @@ from hitherto.report.results import (
     Results,
     as_float,
     as_floats,
+    in_order,
     label,
     outcome_of,
     place,
@@ -183,7 +184,7 @@ def _spanned(results: Results, name: str) -> str:
     """Values of a coordinate: all of few, the ends of many numbers."""
     values = {label(r.coordinates[name]): r.coordinates[name] for r in results.records if name in r.coordinates}
     if len(values) <= MOST_VALUES:
-        return ", ".join(values)
+        return ", ".join(in_order(values.values()))
     if all(isinstance(value, int | float) for value in values.values()):
         return f"{label(min(values.values()))} to {label(max(values.values()))}, {len(values):,} values"
     return f"{len(values):,} values"
@@ -210,17 +211,19 @@ def _table(results: Results, ask: str) -> dict[str, Any]:
     kinds = list(by_quantity(records))
     shown = sorted(records, key=_urgency) if len(records) > LONGEST else records
     left_out = Counter(r.outcome for r in shown[LONGEST:])
+    telling = [r for r in records if r.outcome in TELLING][:SHORT_TABLE]
     return dict(
         ask=ask,
         says=about.get("says") or ask,
         source=about.get("source") or "a measurement without theory",
         verdict=f"{capitalised(outcome_of(records, reason=True))}.",
-        open=any(r.outcome in TELLING for r in records) or len(records) <= SHORT_TABLE,
+        open=len(records) <= SHORT_TABLE,
         fixed=place(records[0].coordinates, fixed) if records else "",
         coordinates=[words(name) for name in varying],
         measured=["measured"] if len(kinds) == 1 else [y_label(kind) for kind in kinds],
         relation=RELATIONS.get(about.get("relation", ""), ""),
         rows=[_row(r, varying, kinds) for r in shown[:LONGEST]],
+        telling=[_row(r, varying, kinds) for r in telling] if len(records) > SHORT_TABLE else [],
         count=len(records),
         left_out=", ".join(f"{left_out[o]:,} {plural(o, left_out[o])}" for o in MARKS if left_out[o]),
     )

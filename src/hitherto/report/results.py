@@ -109,6 +109,16 @@ def split(points: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
     return [n for n in names if varies[n]], [n for n in names if not varies[n]]
 
 
+def in_order(values: Iterable[Any]) -> list[str]:
+    """Labels of the different values: numbers by their size, then all else as it came."""
+    labels = {label(value): value for value in values}
+    return sorted(labels, key=lambda name: _size(labels[name]))
+
+
+def _size(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.inf
+
+
 def signed(text: str) -> str:
     """With a true minus sign."""
     return f"−{text[1:]}" if text.startswith("-") else text
