@@ -338,6 +338,18 @@ def test_curves_and_values_are_named_in_the_order_of_their_numbers(tmp_path):
     assert "width 60, 500, 3000, none" in words(experiments_page([store]))
 
 
+def test_words_name_curves_without_their_coordinate(tmp_path):
+    every = [
+        record(number(1), number(1), n=n, cell=cell, depth=d)
+        for n in (1, 2)
+        for cell in ("RNN", "LSTM")
+        for d in (1, 2)
+    ]
+    ((_, figure, _),) = experiment_figures(stored(tmp_path, *every, by=("cell", "depth")))
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named[:4] == ["LSTM, depth 1", "LSTM, depth 2", "RNN, depth 1", "RNN, depth 2"]
+
+
 def test_curves_show_one_seed_for_each_that_is_told_apart(tmp_path):
     every = [record(None, curve(1, n, m), n=n, m=m, seed=s) for n in range(3) for m in range(4) for s in (0, 1)]
     drawn = experiment_figures(stored(tmp_path, *every, x="lag", by=("n", "m")))

@@ -19,6 +19,7 @@ from hitherto.report.results import (
     Results,
     as_float,
     as_floats,
+    brief,
     in_order,
     label,
     outcome_of,
@@ -170,8 +171,10 @@ def _divided(answers: Iterable[Answer], key: Callable[[Answer], Any]) -> dict[An
     return found
 
 
-def _by_names(answers: Sequence[Answer], names: Sequence[str]) -> dict[str, list[Answer]]:
-    return _divided(answers, lambda answer: place(answer[0].coordinates, names))
+def _by_names(
+    answers: Sequence[Answer], names: Sequence[str], told: Callable[[Mapping[str, Any], Sequence[str]], str] = place
+) -> dict[str, list[Answer]]:
+    return _divided(answers, lambda answer: told(answer[0].coordinates, names))
 
 
 def _ordered(answers: Sequence[Answer], names: Sequence[str]) -> list[Answer]:
@@ -194,12 +197,15 @@ def _over_grid(results: Results, kind: Kind, answers: Sequence[Answer]) -> list[
     varying, _ = split(record.coordinates for record, _ in answers)
     by = [name for name in results.plot["by"] if name in varying and name != along]
     answers = _ordered(answers, by)
-    names, place = _places([record.coordinates[along] for record, _ in answers])
+    names, places = _places([record.coordinates[along] for record, _ in answers])
     depth = next(d for d in range(len(by) + 1) if _most_curves(answers, by, d) <= len(SERIES))
     drawn = {
         panel: (
             inside,
-            [_grid_curve(name, group, along, place, results) for name, group in _by_names(inside, by[depth:]).items()],
+            [
+                _grid_curve(name, group, along, places, results)
+                for name, group in _by_names(inside, by[depth:], brief).items()
+            ],
         )
         for panel, inside in _by_names(answers, by[:depth]).items()
     }
@@ -232,7 +238,7 @@ def _over_own_axis(results: Results, kind: Kind, answers: Sequence[Answer]) -> l
     for panel, inside in _by_names(alike, by[:depth]).items():
         chosen = _chosen(inside)
         names, _ = split(record.coordinates for record, _ in chosen)
-        curves = [_own_curve(place(r.coordinates, names), r, e, results.relation(r.ask)) for r, e in chosen]
+        curves = [_own_curve(brief(r.coordinates, names), r, e, results.relation(r.ask)) for r, e in chosen]
         every = [answer for answer in answers if _at(answer, by[:depth]) == panel]
         count = f"{len(chosen)} of {len(every):,} cases" if len(chosen) < len(every) else ""
         drawn[", ".join(filter(None, (panel, count)))] = (every, curves)

@@ -217,6 +217,7 @@ def _table(results: Results, ask: str) -> dict[str, Any]:
         says=about.get("says") or ask,
         source=about.get("source") or "a measurement without theory",
         verdict=f"{capitalised(outcome_of(records, reason=True))}.",
+        brief=f"{capitalised(outcome_of(records))}.",
         open=len(records) <= SHORT_TABLE,
         fixed=place(records[0].coordinates, fixed) if records else "",
         coordinates=[words(name) for name in varying],

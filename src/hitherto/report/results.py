@@ -96,6 +96,12 @@ def place(coordinates: Mapping[str, Any], names: Iterable[str]) -> str:
     return ", ".join(f"{words(name)} {label(coordinates[name])}" for name in names if name in coordinates)
 
 
+def brief(coordinates: Mapping[str, Any], names: Iterable[str]) -> str:
+    """ "DNN, width 3": words speak for themselves."""
+    told = {name: coordinates[name] for name in names if name in coordinates}
+    return ", ".join(value if isinstance(value, str) else place(told, (name,)) for name, value in told.items())
+
+
 def plural(outcome: str, count: int) -> str:
     """An outcome as the verb of so many cases."""
     return outcome.removesuffix("s") if outcome in ("holds", "fails") and count > 1 else outcome
