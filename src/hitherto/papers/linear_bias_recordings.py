@@ -191,6 +191,6 @@ REAL = Experiment(
         paper=dict(width=(400,)),
         cluster=dict(source=(*SOURCES, "s1.npz"), width=(400, 1600), seed=tuple(range(10))),
     ),
-    plot=Plot(x="horizon", by=("source", "learner", "steps"), x_label="delay (ms), or years ahead"),
+    plot=Plot(x="horizon", by=("source", "steps", "learner"), x_label="delay (ms), or years ahead"),
 )
 EXPERIMENTS = (REAL,)
