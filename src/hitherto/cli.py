@@ -195,7 +195,8 @@ def reproduce(
     paper
         Its name, see `hitherto list`, or all.
     size
-        ci for a trial of minutes, paper for the whole: all papers take an hour or more on two cores.
+        ci for a trial of minutes, paper for the whole: all papers take an hour and a quarter on
+        two cores.
     workers
         Worker processes on this machine; as many as cores if not given.
     scheduler
