@@ -106,7 +106,7 @@ def sniff(path: Path | str) -> Kind:
             return said  # how PyTorch saved before 1.6; still read with weights_only
         raise ValueError(
             f"{path.name} holds a pickle (it starts with 0x80), and unpickling can run any code, so it is "
-            f"never done: {HOW_TO_SAVE}"
+            f"never done: {HOW_TO_SAVE}; NumPy arrays with `numpy.savez(path, **arrays)`"
         )
     damaged = said == "safetensors" and content == "something else"  # its reader says what is wrong with it
     if said and content != _CONTENTS[said] and not damaged:
