@@ -13,6 +13,10 @@ import hypothesis
 import jax
 import pytest
 
+# compiled functions are kept for the next run and for the other process
+jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 hypothesis.settings.register_profile("tests", deadline=None)  # the first example of a test compiles
 hypothesis.settings.load_profile("tests")
 ORACLES = Path(__file__).parent / "oracles"
