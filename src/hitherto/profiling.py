@@ -193,11 +193,15 @@ def _wide_limit(prior: Estimate) -> tuple[Estimate, Estimate]:
     return wide, Estimate(q.TRUST_HORIZON, trust_horizon(about["width"]), 0.0, part=prior.part, source=source)
 
 
+class OtherModels(ValueError):
+    """A measure is about models of another kind, which is no finding about this one."""
+
+
 def _trained_kernels(run: Trajectory, again: Runner, seed: int, part: str) -> tuple[Estimate, ...]:
     """Of every simple layer from its own start, and beside the outliers of W those that its states let expect."""
     stack = run.model.architecture
     if not any(isinstance(layer, RNN) for layer in (stack.layers if isinstance(stack, Deep) else (stack,))):
-        raise ValueError("it is about the one matrix that makes all states of a simple RNN layer, and there is none")
+        raise OtherModels("it is about the one matrix that makes all states of a simple RNN layer, and there is none")
     if run.white:
         raise ValueError("it needs the inputs of the training: profile with them to get it")
     found: list[Estimate] = []
@@ -348,6 +352,8 @@ def profile(
             note(f"{part} {row.name}".strip())
             try:
                 estimates += row.ask(run, runner, settings.seed, part)
+            except OtherModels:
+                continue
             except ValueError as error:
                 findings.append(f"{part} {row.name} not measured: {error}".strip())
         findings += _sensitivity(runner, run, settings, part, note)

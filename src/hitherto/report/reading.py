@@ -177,7 +177,7 @@ def _fixed(value: float | int, place: int, strip: bool = False) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if place < FINEST or abs(value) >= 1e7:
-        return _scientific(value, place)
+        return _scientific(value, place) if value else "0"
     text = f"{round(value, -place):,.{max(-place, 0)}f}"
     return _signed(text.rstrip("0").rstrip(".") if strip and "." in text else text)
 
