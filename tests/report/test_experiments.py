@@ -296,7 +296,7 @@ def test_values_with_two_axes_are_maps_with_one_panel_a_case(tmp_path):
 
 def complex_values(*values: complex) -> list[Estimate]:
     eigenvalues, index = Quantity("eigenvalues", "", "", ("index",)), {"index": np.arange(len(values))}
-    parts = {"real part": np.real(values), "imaginary part": np.imag(values)}
+    parts = {"real part": np.array(values, complex).real, "imaginary part": np.array(values, complex).imag}
     return [Estimate(eigenvalues, value, axes=index, part=part) for part, value in parts.items()]
 
 
@@ -314,6 +314,20 @@ def test_complex_values_lie_in_one_plane_with_one_panel_a_case(tmp_path):
     assert [axes.lines[0].get_xydata().tolist() for axes in figure.axes] == [[[n, 0], [0, 1]] for n in (1, 2)]
     assert how_to_read.endswith("the circle has radius 1.")
     assert "Not drawn" not in experiments_page([store])
+
+
+def test_what_has_no_place_in_the_plane_is_left_out(tmp_path):
+    cases = [record(None, *complex_values(1, np.nan, 2j, np.inf, 1e300), n=1)]
+    ((_, figure, _),) = experiment_figures(stored(tmp_path / "some", *cases))
+    assert figure.axes[0].lines[0].get_xydata().tolist() == [[1, 0], [0, 2]]
+
+
+def test_parts_without_each_other_are_only_told(tmp_path):
+    real, imaginary = complex_values(1, 2j)
+    alone = [record(None, real, n=1), record(None, imaginary, n=2), record(None, real, complex_values(1)[1], n=3)]
+    store = stored(tmp_path, *alone)
+    assert experiment_figures(store) == []
+    assert "eigenvalues, real part" in words(experiments_page([store]))
 
 
 def test_values_with_more_axes_are_only_told(tmp_path):

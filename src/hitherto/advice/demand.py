@@ -161,7 +161,7 @@ def memory_demand(
             channels than fit in 500 columns and an eighth of the steps at two lags, or what is no symbol.
 
     Cost: columns^2 x steps for up to 500 columns of each of five kinds of features: seconds. Symbols: a sort of the
-    steps for each length of context and each of 20 to 40 runs: 100,000 characters of text take some twenty seconds.
+    steps for each length of context and each of 20 to 40 runs: 100,000 characters of text take some fifteen seconds.
     Does not tell: memory that none of these features show, such as a parity of far inputs, or contexts too long to come
     again in so many symbols; nor that of a series that is not stationary.
     Source: our derivation; Cholesky factors of leading blocks, Witten-Bell back-off and the correction of Miller and

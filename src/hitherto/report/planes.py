@@ -1,7 +1,7 @@
 """Complex values that come in two parts, such as eigenvalues: one figure a quantity, a panel a case."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -10,9 +10,9 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from hitherto.report.charts import COMPLEX, by_quantity, y_label
+from hitherto.report.charts import COMPLEX, LARGEST, by_quantity, y_label
 from hitherto.report.drawing import SERIES, SETTINGS, SIZE, SOFT
-from hitherto.report.results import Kind, Results, as_floats, outcome_of, place, split
+from hitherto.report.results import Answer, Kind, Results, as_floats, outcome_of, place, split
 from hitherto.report.verdict import capitalised
 
 MOST_PANELS, ACROSS = 16, 2  # readable on a phone
@@ -50,23 +50,26 @@ class Plane:
 def planes_of(results: Results) -> list[Plane]:
     """All values that were measured in both parts."""
     found = by_quantity(results.records)
-    both = [tuple((name, part, unit) for part in COMPLEX) for name, part, unit in found if part == COMPLEX[0]]
-    return [_plane(results, *kinds) for kinds in both if kinds[1] in found]
+    pairs = [((name, part, unit), (name, COMPLEX[1], unit)) for name, part, unit in found if part == COMPLEX[0]]
+    return [plane for real, imaginary in pairs if (plane := _plane(found, real, imaginary))]
 
 
-def _plane(results: Results, real: Kind, imaginary: Kind) -> Plane:
-    found = by_quantity(results.records)
-    parts = {kind: {id(record): as_floats(e["value"]) for record, e in found[kind]} for kind in (real, imaginary)}
-    records = [record for record, _ in found[real] if id(record) in parts[imaginary]]
-    varying, _ = split(record.coordinates for record in records)
+def _plane(found: Mapping[Kind, Sequence[Answer]], real: Kind, imaginary: Kind) -> Plane | None:
+    """None where no case has as many values of one part as of the other."""
+    others = {id(record): np.ravel(as_floats(e["value"])) for record, e in found.get(imaginary, ())}
+    every = [(record, np.ravel(as_floats(e["value"])), others.get(id(record))) for record, e in found[real]]
+    both = [(record, np.stack([x, y])) for record, x, y in every if y is not None and x.shape == y.shape]
+    if not both:
+        return None
+    varying, _ = split(record.coordinates for record, _ in both)
     return Plane(
         kinds=(real, imaginary),
-        title=capitalised(outcome_of(records)),
+        title=capitalised(outcome_of([record for record, _ in both])),
         panels={
-            place(r.coordinates, varying): np.stack([np.ravel(parts[kind][id(r)]) for kind in (real, imaginary)])
-            for r in records[:MOST_PANELS]
+            place(record.coordinates, varying): values[:, (np.abs(values) <= LARGEST).all(0)]
+            for record, values in both[:MOST_PANELS]
         },
-        left_out=max(0, len(records) - MOST_PANELS),
+        left_out=max(0, len(both) - MOST_PANELS),
     )
 
 
